@@ -1,0 +1,31 @@
+"""Which application is served, and the surroundings it is loaded in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.option import option
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSettings:
+    """The application and its Python environment."""
+
+    module: str = option("", "wsgi", "-w", help="Application to import: pkg.mod, pkg.mod:name or pkg.mod:factory().")
+    wsgi_file: str = option("", "file", help="Application to run from a Python file.")
+    callable: str = option("application", help="Name of the application in its module or file, where none is given.")
+    need_app: bool = option(
+        True, optional_value="true", help="Exit with 22 when no application can be loaded; off: answer 500."
+    )
+    chdir: str = option("", help="Change to this directory before sockets are bound and the application is loaded.")
+    chdir2: str = option("", help="Change to this directory in each worker after the application is loaded.")
+    pythonpath: tuple[str, ...] = option(
+        (), "python-path", "pp", help="Put this directory (globs allowed) at the front of sys.path. Repeatable."
+    )
+    home: str = option("", "virtualenv", "venv", "pyhome", "-H", help="Virtual environment to take packages from.")
+    env: tuple[str, ...] = option((), help="Set an environment variable, NAME=value, for the application. Repeatable.")
+    lazy_apps: bool = option(False, help="Load the application in every worker instead of once before forking.")
+    single_interpreter: bool = option(
+        True, "-i", always=True, help="There is one Python interpreter per process, always."
+    )
+    enable_threads: bool = option(True, "-T", always=True, help="Threads of the application run, always.")

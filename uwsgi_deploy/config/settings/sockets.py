@@ -1,0 +1,36 @@
+"""Where the server listens, and how the listening sockets are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.option import option
+from uwsgi_deploy.types import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSettings:
+    """Addresses are `:8000`, `host:port`, `[::1]:port`, `*:port`, `/path.sock`, `@abstract` or `fd://N`."""
+
+    http_socket: tuple[str, ...] = option(
+        (), "http11-socket", help="Listen for HTTP/1.1 on this address; workers answer clients directly. Repeatable."
+    )
+    socket: tuple[str, ...] = option(
+        (),
+        "uwsgi-socket",
+        "-s",
+        help="Listen for the uwsgi protocol (nginx's uwsgi_pass) on this address. Repeatable.",
+    )
+    chmod_socket: Mode = option(
+        0o660, "chmod", "-C", optional_value="666", help="Mode of Unix sockets, three octal digits."
+    )
+    chown_socket: str = option("", help="Owner of Unix sockets: user or user:group, names or numbers.")
+    listen: int = option(
+        0, "-l", help="Length of the listen queue; 0 means the smaller of 1024 and the kernel's somaxconn."
+    )
+    reuse_port: bool = option(False, help="Set SO_REUSEPORT, so that several instances may share a TCP port.")
+    so_keepalive: bool = option(False, help="Set SO_KEEPALIVE on connections.")
+    tcp_nodelay: bool = option(True, help="Set TCP_NODELAY on connections, so that small blocks are sent at once.")
+    defer_accept: bool = option(
+        True, inverse=("no-defer-accept",), help="Let the kernel hold TCP connections back until they carry data."
+    )

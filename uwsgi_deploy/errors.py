@@ -1,0 +1,47 @@
+"""Every error one part of the server may raise for another to act on: one class per thing a caller can do about it."""
+
+from __future__ import annotations
+
+
+class ServerError(Exception):
+    """Base of all errors that end in one clear sentence for a person, never in a traceback of ours."""
+
+    exit_code = 1
+
+
+class ConfigError(ServerError):
+    """A setting cannot be used. `origin` is where it came from (`app.ini:3`, `command line`), `hint` the next step."""
+
+    def __init__(self, origin: str, message: str, *, hint: str = "") -> None:
+        self.origin, self.message, self.hint = origin, message, hint
+        super().__init__(f"{origin}: {message}" + (f" ({hint})" if hint else ""))
+
+
+class BindError(ServerError):
+    """An address cannot be listened on."""
+
+    def __init__(self, address: str, reason: str, *, hint: str = "") -> None:
+        self.address, self.reason, self.hint = address, reason, hint
+        super().__init__(f"cannot listen on {address}: {reason}" + (f" ({hint})" if hint else ""))
+
+
+class AppLoadError(ServerError):
+    """The application cannot be loaded; `details` is the traceback of its own code, if any (uWSGI's exit code 22)."""
+
+    exit_code = 22
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        self.details = details
+        super().__init__(message)
+
+
+class ProtocolError(ServerError):
+    """A peer broke its protocol or a limit: answer `status` (an HTTP status code), then close."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status, self.detail = status, detail
+        super().__init__(f"{status}: {detail}")
+
+
+class ClientGone(OSError):
+    """The client left before its answer was complete. An `OSError`, as uWSGI raises for `write()`."""
