@@ -1,0 +1,1 @@
+"""Sockets: addresses, listeners, the reactor and its connections. No policy, no application."""

@@ -1,0 +1,215 @@
+"""One client connection: its descriptor, what was read and not yet used, what is still to be sent.
+
+A connection has exactly one owner at any time: the reactor, or the core that runs its request. Only the owner touches
+it, but for `readable`, which the reactor may set at any time (see `net.reactor`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from select import POLLIN, POLLOUT
+from typing import Any, BinaryIO
+
+from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.net.body import IncomingBody
+from uwsgi_deploy.protocol.messages import Codec, Environ, Facts
+
+# Waits until a descriptor is ready for the events (poll's constants): (fd, events, seconds) -> False after the time.
+Wait = Callable[[int, int, float], bool]
+
+# Unsent bytes a streaming application may be ahead of its client before its core waits.
+HIGH_WATER = 256 * 1024
+_SENDFILE_BLOCK = 1 << 20
+
+
+class State(Enum):
+    """Who owns a connection, and what its owner waits for."""
+
+    HEAD = "the reactor: a request head, or the first byte of the next one"
+    BODY = "the reactor: the rest of a request body"
+    BUSY = "a core, or the queue to the cores"
+    SENDING = "the reactor: the client, to take the rest of a response"
+    LINGERING = "the reactor: the client, to stop sending"
+    CLOSED = "nobody"
+
+
+class FileSlice:
+    """A part of an open file that is sent with sendfile(2). Owns its descriptor."""
+
+    __slots__ = ("fd", "left", "offset")
+
+    def __init__(self, fd: int, offset: int, left: int) -> None:
+        self.fd, self.offset, self.left = fd, offset, left
+
+    def __len__(self) -> int:
+        return self.left
+
+    def send_to(self, fd: int) -> bool:
+        """Send what the socket takes; True when all is sent. Raises BlockingIOError, or OSError with the peer gone."""
+        while self.left:
+            sent = os.sendfile(fd, self.fd, self.offset, min(self.left, _SENDFILE_BLOCK))
+            if not sent:
+                raise ClientGone("a file became shorter while it was sent")
+            self.offset += sent
+            self.left -= sent
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Close the descriptor, once."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Connection:
+    """See the module. `send_timeout` in seconds; `wait` is the loop engine's way to wait for a descriptor."""
+
+    __slots__ = (
+        "body",
+        "codec",
+        "deadline",
+        "environ",
+        "eof",
+        "facts",
+        "fd",
+        "inbox",
+        "incoming",
+        "keep_alive",
+        "live_length",
+        "outbox",
+        "readable",
+        "registered",
+        "remote_addr",
+        "remote_port",
+        "send_timeout",
+        "state",
+        "wait",
+    )
+
+    def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
+        self.fd = fd
+        self.codec = codec
+        # A Unix socket's peer has no address; an IPv4 client of a dual-stack socket is shown as IPv4.
+        self.remote_addr, self.remote_port = "", ""
+        if isinstance(address, tuple):
+            host = address[0]
+            self.remote_addr = host[7:] if host.startswith("::ffff:") else host
+            self.remote_port = str(address[1])
+        self.send_timeout, self.wait = send_timeout, wait
+        self.state = State.HEAD
+        self.inbox = b""
+        self.outbox: deque[bytes | memoryview | FileSlice] = deque()
+        self.deadline = 0.0
+        self.readable = False
+        self.registered = False
+        self.eof = False
+        self.environ: Environ | None = None
+        self.facts: Facts | None = None
+        self.keep_alive = False
+        self.incoming: IncomingBody | None = None
+        self.body: BinaryIO | None = None
+        self.live_length = 0
+
+    # -- sending, by the owner -----------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send what the kernel takes now and keep the rest. Raises ClientGone."""
+        if not self.outbox:
+            try:
+                sent = os.write(self.fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise ClientGone(error.errno, error.strerror) from None
+            if sent == len(data):
+                return
+            self.outbox.append(memoryview(data)[sent:])
+        else:
+            self.outbox.append(data)
+
+    def send_two(self, head: bytes, body: bytes) -> None:
+        """Send a head and a large body in one call without copying the body. Raises ClientGone."""
+        sent = 0
+        if not self.outbox:
+            try:
+                sent = os.writev(self.fd, (head, body))
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise ClientGone(error.errno, error.strerror) from None
+        if sent < len(head):
+            self.outbox.append(memoryview(head)[sent:])
+            self.outbox.append(body)
+        elif sent < len(head) + len(body):
+            self.outbox.append(memoryview(body)[sent - len(head) :])
+
+    def send_file(self, piece: FileSlice) -> None:
+        """Send a part of a file, as `send`."""
+        self.outbox.append(piece)
+        self.send_more()
+
+    def send_more(self) -> bool:
+        """Send what is left and the kernel takes; True when nothing is left. Raises ClientGone."""
+        outbox = self.outbox
+        try:
+            while outbox:
+                piece = outbox[0]
+                if isinstance(piece, FileSlice):
+                    piece.send_to(self.fd)
+                else:
+                    sent = os.write(self.fd, piece)
+                    if sent < len(piece):
+                        outbox[0] = memoryview(piece)[sent:]
+                        continue
+                outbox.popleft()
+        except BlockingIOError:
+            return False
+        except ClientGone:
+            raise
+        except OSError as error:
+            raise ClientGone(error.errno, error.strerror) from None
+        return True
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of the response that the kernel has not taken."""
+        return sum(len(piece) for piece in self.outbox)
+
+    def send_until(self, most: int) -> None:
+        """Block the calling core until at most `most` bytes are unsent. Raises ClientGone, also after send-timeout."""
+        while not self.send_more() and self.unsent > most:
+            if not self.wait(self.fd, POLLOUT, self.send_timeout):
+                raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
+
+    # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------
+
+    def receive(self, size: int, timeout: float) -> bytes:
+        """Block the calling core for at least one byte; b"" at the end of input. Raises TimeoutError or OSError."""
+        if self.inbox:
+            data, self.inbox = self.inbox[:size], self.inbox[size:]
+            return data
+        while True:
+            try:
+                return os.read(self.fd, size)
+            except BlockingIOError:
+                if not self.wait(self.fd, POLLIN, timeout):
+                    raise TimeoutError(f"the client sent no byte of the body for {timeout:g} s") from None
+
+    def drop_buffers(self) -> None:
+        """Release what is held for this connection."""
+        for piece in self.outbox:
+            if isinstance(piece, FileSlice):
+                piece.close()
+        self.outbox.clear()
+        if self.incoming is not None:
+            self.incoming.discard()
+            self.incoming = None
+        if self.body is not None:
+            self.body.close()
+            self.body = None
+        self.environ = None
+        self.inbox = b""

@@ -1,0 +1,569 @@
+"""The worker's epoll loop: accepts, reads complete requests, sends what responses left over, times out slow peers.
+
+It never runs application code: a request that is complete goes into `ready`, and whoever polled serves it. One thread
+polls at a time (the leader, see `worker.engines`); cores give connections back from other threads with `release`.
+
+Connections are registered once, edge-triggered for reading and writing. While a core owns a connection an edge only
+sets `readable`. No edge is lost: the reactor sets `readable` before it looks at the state, a core gives the state back
+before it looks at `readable`, and every connection that is given back with something to do passes through `_returned`,
+which only the leader empties.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from select import EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from time import monotonic, time
+from typing import NamedTuple
+
+from uwsgi_deploy.errors import ClientGone, ProtocolError
+from uwsgi_deploy.net.body import IncomingBody
+from uwsgi_deploy.net.connection import Connection, State, Wait
+from uwsgi_deploy.protocol.messages import CHUNKED, Codec
+from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
+
+_READ_SIZE = 16384
+_CONNECTION_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+_GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
+_TICK = 1.0
+_DRAINING_TICK = 0.05
+_LINGER_TIME = 5.0
+_LINGER_BYTES = 16 << 20
+# An idle connection is kept this long when the worker leaves: a request may be on its way.
+_IDLE_GRACE = 0.5
+_ACCEPT_PAUSE = 0.5
+# Unsent response bytes that the reactor keeps for all connections; beyond it cores send their responses to the end.
+UNSENT_LIMIT = 64 << 20
+
+HEAD, BODY, BUSY, SENDING, LINGERING, CLOSED = State
+
+
+class Endpoint(NamedTuple):
+    """A listening socket and what its clients speak."""
+
+    socket: socket.socket
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Timeouts in seconds and sizes in bytes, as `HttpSettings` has them."""
+
+    header_timeout: float
+    body_timeout: float
+    keepalive_timeout: float
+    send_timeout: float
+    post_buffering: int
+    limit_post: int
+
+
+Refused = Callable[[Connection, ProtocolError], None]
+
+
+class Reactor:
+    """See the module.
+
+    ready: connections with a complete request, oldest first.
+    now: monotonic seconds of the last look at the clock, good enough for deadlines.
+    accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
+    process could serve them sooner).
+    idle_flag: one byte, 1 while this worker waits for events (shared with the other workers), or None.
+    on_refused: told of each request that is answered here because it is wrong. on_wakeup: given the bytes of `wakeup`.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        limits: Limits,
+        *,
+        cores: int,
+        accept_at_once: int,
+        wait: Wait,
+        on_refused: Refused,
+        idle_flag: memoryview | None = None,
+    ) -> None:
+        self.ready: deque[Connection] = deque()
+        self.now = monotonic()
+        self.draining = False
+        self.connections: dict[int, Connection] = {}
+        self.unsent = 0
+        self.free_cores = cores
+        self._accept_at_once = accept_at_once
+        self._epoll = select.epoll()
+        self._endpoints = {endpoint.socket.fileno(): endpoint for endpoint in endpoints}
+        self._limits, self._wait, self._on_refused, self._idle_flag = limits, wait, on_refused, idle_flag
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._returned: deque[Connection] = deque()
+        self._polling = False
+        self._next_sweep = self.now + _TICK
+        self._paused_until = 0.0
+        self._drain_wanted = False
+        self._drain_backlog = False
+        self._date = DateLine()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wake_fd, lambda: os.eventfd_read(self._wake_fd) and None)
+        self._listen()
+
+    # -- the round -----------------------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """One round: wait until something happens, then do all input and output that is ready."""
+        if self._drain_wanted:
+            self._start_draining(backlog=self._drain_backlog)
+        self._polling = True
+        if self._returned or self.ready or self._drain_wanted:
+            timeout = 0.0
+        elif self.connections or self._paused_until:
+            timeout = _DRAINING_TICK if self.draining else _TICK
+        else:
+            timeout = -1.0
+        flag = self._idle_flag
+        if flag is not None:
+            flag[0] = 1
+            events = self._epoll.poll(timeout)
+            flag[0] = 0
+        else:
+            events = self._epoll.poll(timeout)
+        self._polling = False
+        now = self.now = monotonic()
+        connections = self.connections
+        others = None
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is None:
+                others = [*others, fd] if others else [fd]
+            elif connection.state is HEAD:
+                if mask & _GONE:
+                    self._peer_left(connection, mask)
+                elif mask & EPOLLIN:
+                    self._read_head(connection)
+            else:
+                self._event(connection, mask)
+        if self._returned:
+            self._take_back()
+        if now >= self._next_sweep:
+            self._sweep(now)
+        # Last, so that known clients come first, and only what a free core can take at once is accepted.
+        if others:
+            for fd in others:
+                self._other_event(fd)
+
+    def wake(self) -> None:
+        """End a wait in `poll` that another thread is in."""
+        if self._polling:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def watch(self, fd: int, action: Callable[[], None]) -> None:
+        """Call `action` in the leader whenever `fd` is readable."""
+        self._watched[fd] = action
+        self._epoll.register(fd, EPOLLIN)
+
+    def _other_event(self, fd: int) -> None:
+        if endpoint := self._endpoints.get(fd):
+            self._accept(endpoint)
+        elif action := self._watched.get(fd):
+            action()
+
+    def _event(self, connection: Connection, mask: int) -> None:
+        """An event on a connection that does not wait for a head."""
+        if mask & _GONE:
+            connection.eof = True
+        if mask & (EPOLLIN | _GONE):
+            connection.readable = True
+        state = connection.state  # looked at after `readable` is set: see the module
+        if state is BODY:
+            self._read_body(connection)
+        elif state is SENDING:
+            self._send_rest(connection)
+        elif state is LINGERING:
+            self._linger(connection)
+        elif state is HEAD:  # a core gave it back in between
+            self._read_head(connection)
+
+    # -- accepting -----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        for fd in self._endpoints:
+            self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)
+
+    def _accept(self, endpoint: Endpoint) -> None:
+        for _ in range(max(self.free_cores - len(self.ready), self._accept_at_once)):
+            if not self._accept_one(endpoint):
+                return
+
+    def _accept_one(self, endpoint: Endpoint) -> bool:
+        try:
+            fd, address = endpoint.socket._accept()
+        except (BlockingIOError, ConnectionError):
+            return False
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._pause_accepting()
+                return False
+            if error.errno == errno.EBADF:
+                return False
+            return True  # a connection that was already in trouble (accept(2)); the next one may be fine
+        os.set_blocking(fd, False)
+        connection = Connection(
+            fd, endpoint.codec, address, send_timeout=self._limits.send_timeout, wait=self._wait
+        )
+        connection.deadline = self.now + self._limits.header_timeout
+        self.connections[fd] = connection
+        # The kernel deferred the accept until there is something to read, or the client is quick: saves a round.
+        self._read_head(connection)
+        if connection.state is HEAD or connection.state is BODY:
+            self._register(connection)
+        return True
+
+    def _pause_accepting(self) -> None:
+        """Out of descriptors: leave new clients in the listen queue for a moment, and let go of idle ones."""
+        for fd in self._endpoints:
+            self._epoll.unregister(fd)
+        self._paused_until = self.now + _ACCEPT_PAUSE
+        for connection in list(self.connections.values()):
+            if connection.state is HEAD and not connection.inbox:
+                self._close(connection)
+
+    def _register(self, connection: Connection) -> None:
+        if not connection.registered:
+            connection.registered = True
+            self._epoll.register(connection.fd, _CONNECTION_EVENTS)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read_head(self, connection: Connection) -> None:
+        """Read what has come. More than one read is needed only when the first fills its buffer."""
+        while True:
+            try:
+                data = os.read(connection.fd, _READ_SIZE)
+            except BlockingIOError:
+                connection.readable = False
+                return
+            except OSError:
+                self._close(connection)
+                return
+            connection.readable = len(data) == _READ_SIZE
+            if not data:
+                self._input_ended(connection)
+                return
+            self._head(connection, connection.inbox + data if connection.inbox else data)
+            if connection.state is not HEAD or not (connection.readable or connection.eof):
+                return
+
+    def _head(self, connection: Connection, data: bytes) -> None:
+        """Use what was read: dispatch the request, begin its body, or wait for more."""
+        try:
+            head = connection.codec.decode(data)
+            if head is None:
+                if not connection.inbox:  # the clock of a head starts with its first byte and is never set back
+                    connection.deadline = self.now + self._limits.header_timeout
+                connection.inbox = data
+                return
+            environ, consumed, body, connection.keep_alive, connection.facts = head
+            connection.environ = environ
+            connection.inbox = data[consumed:] if consumed < len(data) else b""
+            if body:
+                self._begin_body(connection, body)
+            else:
+                connection.state = BUSY
+                self.ready.append(connection)
+        except ProtocolError as error:
+            self.refuse(connection, error)
+
+    def _begin_body(self, connection: Connection, length: int) -> None:
+        limits = self._limits
+        if not limits.post_buffering:
+            if limits.limit_post and length > limits.limit_post:
+                raise ProtocolError(413, f"the request body is larger than {limits.limit_post} bytes (limit-post)")
+            connection.live_length = length
+            connection.state = BUSY
+            self.ready.append(connection)
+            return
+        incoming = IncomingBody(length, in_memory=limits.post_buffering, limit=limits.limit_post)
+        connection.incoming = incoming
+        connection.state = BODY
+        connection.deadline = self.now + limits.body_timeout
+        data, connection.inbox = connection.inbox, b""
+        if data:
+            self._body(connection, data)
+        elif connection.facts and connection.facts.expects_continue:
+            try:
+                connection.send(CONTINUE)
+            except ClientGone:
+                self._close(connection)
+                return
+        if connection.state is BODY and (connection.readable or connection.eof):
+            self._read_body(connection)
+
+    def _read_body(self, connection: Connection) -> None:
+        incoming = connection.incoming
+        assert incoming is not None
+        try:
+            while connection.state is BODY:
+                wanted = incoming.wanted
+                data = os.read(connection.fd, wanted)
+                if not data:
+                    self._input_ended(connection)
+                    return
+                connection.readable = len(data) == wanted
+                connection.deadline = self.now + self._limits.body_timeout
+                self._body(connection, data)
+                if not (connection.readable or connection.eof):
+                    return
+        except BlockingIOError:
+            connection.readable = False
+        except ProtocolError as error:
+            self.refuse(connection, error)
+        except OSError:
+            self._close(connection)
+
+    def _body(self, connection: Connection, data: bytes) -> None:
+        incoming = connection.incoming
+        assert incoming is not None
+        try:
+            rest = incoming.feed(data)
+        except OSError as error:  # the temporary file: the disk is full, not the client wrong
+            raise ProtocolError(500, f"the request body cannot be stored: {error.strerror}") from error
+        if rest is None:
+            return
+        connection.inbox = rest
+        connection.body = incoming.finish()
+        connection.incoming = None
+        environ = connection.environ
+        assert environ is not None
+        if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
+            # The body was decoded; frameworks that do not know `wsgi.input_terminated` find its length here.
+            environ["CONTENT_LENGTH"] = str(incoming.size)
+        connection.state = BUSY
+        self.ready.append(connection)
+
+    def _peer_left(self, connection: Connection, mask: int) -> None:
+        """The client closed at least its sending side. What it sent before still counts."""
+        connection.eof = True
+        if mask & EPOLLIN:
+            self._read_head(connection)  # to the end of input, which it also finds out
+        else:
+            self._close(connection)
+
+    def _input_ended(self, connection: Connection) -> None:
+        """End of input before a whole request."""
+        connection.eof = True
+        connection.readable = False
+        if connection.state is BODY or connection.inbox:
+            self.refuse(connection, ProtocolError(400, "the connection ended inside the request"))
+        else:
+            self._close(connection)
+
+    # -- giving back ---------------------------------------------------------------------------------------------------
+
+    def release(self, connection: Connection) -> None:
+        """A core is done with its request; the response is sent or in `outbox`. May be called from any thread."""
+        connection.environ = None
+        if connection.outbox:
+            connection.state = SENDING
+            connection.deadline = self.now + self._limits.send_timeout
+            self.unsent += connection.unsent
+            self._register(connection)
+            self._return(connection)
+        else:
+            self._after_response(connection)
+
+    def _after_response(self, connection: Connection) -> None:
+        """Wait for the next request if there may be one; a client that closed its side may have sent it before."""
+        if connection.keep_alive and not (connection.eof and not connection.inbox and not connection.readable):
+            self._await_next(connection)
+        else:
+            self._end(connection)
+
+    def _await_next(self, connection: Connection) -> None:
+        grace = _IDLE_GRACE if self.draining else self._limits.keepalive_timeout
+        connection.deadline = self.now + grace
+        connection.state = HEAD
+        if not connection.registered:
+            self._register(connection)
+        if connection.inbox or connection.readable:
+            self._return(connection)
+
+    def abort(self, connection: Connection, *, reset: bool) -> None:
+        """End a connection whose response cannot be completed.
+
+        reset: close-delimited, where an orderly end would look like the end of a whole response.
+        """
+        if reset:
+            self._reset(connection)
+        else:
+            self._close(connection)
+
+    def _return(self, connection: Connection) -> None:
+        self._returned.append(connection)
+        if self._polling:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def _take_back(self) -> None:
+        """Go on with connections that came back with something to do. Each may have been seen by an event already."""
+        for _ in range(len(self._returned)):
+            connection = self._returned.popleft()
+            if connection.state is SENDING:
+                self._send_rest(connection)
+            elif connection.state is HEAD:
+                if connection.inbox:
+                    data, connection.inbox = connection.inbox, b""
+                    self._head(connection, data)
+                if connection.state is HEAD and (connection.readable or connection.eof):
+                    self._read_head(connection)
+            elif connection.state is LINGERING:
+                self._linger(connection)
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def _send_rest(self, connection: Connection) -> None:
+        before = connection.unsent
+        try:
+            done = connection.send_more()
+        except ClientGone:
+            self.unsent -= before
+            self._close(connection)
+            return
+        left = connection.unsent
+        self.unsent -= before - left
+        if left < before:
+            connection.deadline = self.now + self._limits.send_timeout
+        if done:
+            self._after_response(connection)
+
+    def refuse(self, connection: Connection, error: ProtocolError) -> None:
+        """Answer a request that cannot be served, and end the connection."""
+        self._on_refused(connection, error)
+        connection.keep_alive = False
+        if connection.incoming is not None:
+            connection.incoming.discard()
+            connection.incoming = None
+        try:
+            connection.send(error_response(error, self._date.at(time())))
+        except ClientGone:
+            self._close(connection)
+            return
+        self._start_lingering(connection)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _end(self, connection: Connection) -> None:
+        """The last response is sent. With unread input a plain close would reset it (RFC 9112 §9.6): linger then."""
+        if connection.eof or not (connection.inbox or connection.readable or connection.live_length):
+            self._close(connection)
+        else:
+            self._start_lingering(connection)
+
+    def _start_lingering(self, connection: Connection) -> None:
+        connection.inbox = b""
+        connection.live_length = 0
+        connection.state = LINGERING
+        connection.deadline = self.now + _LINGER_TIME
+        try:
+            _shut_down(connection.fd)
+        except OSError:
+            self._close(connection)
+            return
+        self._register(connection)
+        self._return(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        """Read and forget until the client is done, within bounds."""
+        try:
+            while data := os.read(connection.fd, 65536):
+                connection.live_length += len(data)
+                if connection.live_length > _LINGER_BYTES:
+                    break
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.state is CLOSED:
+            return
+        connection.state = CLOSED
+        del self.connections[connection.fd]  # before the close: then the number may be another client's
+        if connection.outbox or connection.incoming or connection.body:
+            connection.drop_buffers()
+        os.close(connection.fd)
+
+    def _reset(self, connection: Connection) -> None:
+        """Close so that the client cannot take a response without a length for whole."""
+        try:
+            peer = socket.socket(fileno=os.dup(connection.fd))
+            with peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        except OSError:
+            pass
+        self._close(connection)
+
+    def _sweep(self, now: float) -> None:
+        """Once a tick: end what is past its deadline, accept again after a pause."""
+        self._next_sweep = now + (_DRAINING_TICK if self.draining else _TICK)
+        if self._paused_until and now >= self._paused_until:
+            self._paused_until = 0.0
+            self._listen()
+        late = [c for c in list(self.connections.values()) if c.deadline < now and c.state is not BUSY]
+        for connection in late:
+            self._too_slow(connection)
+
+    def _too_slow(self, connection: Connection) -> None:
+        if connection.state is BODY:
+            self.refuse(connection, ProtocolError(408, "the request body did not come in time"))
+        elif connection.state is HEAD and connection.inbox:
+            self.refuse(connection, ProtocolError(408, "the request head did not come in time"))
+        else:
+            if connection.state is SENDING:
+                self.unsent -= connection.unsent
+            self._close(connection)
+
+    # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def drain(self, *, backlog: bool) -> None:
+        """Take no new connections and let the known ones end; may be called from any thread, more than once.
+
+        backlog: first accept all that the kernel has already accepted, because nobody else will.
+        """
+        if not self.draining:
+            self.draining = True
+            self._drain_wanted = True
+            self._drain_backlog = backlog
+            self.wake()
+
+    def _start_draining(self, *, backlog: bool) -> None:
+        self._drain_wanted = False
+        self._next_sweep = self.now
+        for fd, endpoint in self._endpoints.items():
+            while backlog and not self._paused_until and self._accept_one(endpoint):
+                pass
+            if not self._paused_until:
+                self._epoll.unregister(fd)
+            endpoint.socket.close()
+        self._endpoints.clear()
+        self._paused_until = 0.0
+        soon = self.now + _IDLE_GRACE
+        for connection in self.connections.values():
+            if connection.state is HEAD and not connection.inbox:
+                connection.deadline = min(connection.deadline, soon)
+
+    def close(self) -> None:
+        """Close every connection at once."""
+        for connection in list(self.connections.values()):
+            self._close(connection)
+
+
+def _shut_down(fd: int) -> None:
+    """Say that nothing more will be sent (shutdown(2) needs a socket object)."""
+    with socket.socket(fileno=os.dup(fd)) as peer:
+        peer.shutdown(socket.SHUT_WR)
+
+
+__all__ = ["CHUNKED", "Endpoint", "Limits", "Reactor"]

@@ -1,0 +1,1 @@
+"""Codecs: pure functions from bytes to requests and from status and headers to bytes. Nothing here touches a socket."""

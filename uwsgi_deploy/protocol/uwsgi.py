@@ -1,0 +1,133 @@
+"""uwsgi packets, as nginx's `uwsgi_pass` sends them: a four-byte header and a block of variables.
+
+header: modifier1 (u8), size of the block (u16, little endian), modifier2 (u8); then pairs of u16-prefixed strings;
+then the request body. The answer is plain HTTP whose end is the end of the connection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uwsgi_deploy.errors import ProtocolError
+from uwsgi_deploy.protocol.http1 import body_length
+from uwsgi_deploy.protocol.messages import CHUNKED, Environ, Facts, RequestHead
+
+_HEADER_SIZE = 4
+_WSGI = 0
+_WSGI_CUT_SCRIPT_NAME = 30
+# Variables that would make uWSGI load code, change directories or set process variables for whoever can reach the
+# socket. They are dropped here: nothing below may act on them by accident.
+_NEVER_OBEYED = frozenset(
+    {
+        "UWSGI_FILE",
+        "UWSGI_SCRIPT",
+        "UWSGI_MODULE",
+        "UWSGI_CALLABLE",
+        "UWSGI_HOME",
+        "UWSGI_PYHOME",
+        "UWSGI_CHDIR",
+        "UWSGI_SETENV",
+        "UWSGI_POSTFILE",
+        "UWSGI_TOUCH_RELOAD",
+        "UWSGI_APPID",
+        "UWSGI_CACHE_GET",
+        "HTTP_PROXY",
+    }
+)
+_REQUIRED = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "", "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
+class UwsgiCodec:
+    """Request heads of one uwsgi-protocol listener. `base` is copied into each environ first."""
+
+    __slots__ = ("_base", "_max_head")
+
+    def __init__(self, base: Environ, *, max_head: int) -> None:
+        self._base: dict[str, Any] = {**base, **_REQUIRED}
+        self._max_head = max_head
+
+    def decode(self, data: bytes) -> RequestHead | None:
+        """See `Codec.decode`."""
+        if len(data) < _HEADER_SIZE:
+            return None
+        modifier1, size = data[0], data[1] | data[2] << 8
+        if modifier1 not in (_WSGI, _WSGI_CUT_SCRIPT_NAME):
+            raise ProtocolError(400, _wrong_modifier(data))
+        if size > self._max_head:
+            raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self._max_head} (buffer-size)")
+        if not size:
+            raise ProtocolError(400, "an empty uwsgi packet")
+        if len(data) < _HEADER_SIZE + size:
+            return None
+        variables = decode_variables(data[_HEADER_SIZE : _HEADER_SIZE + size])
+        environ = {**self._base, **variables}
+        if modifier1 == _WSGI_CUT_SCRIPT_NAME:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
+        environ["wsgi.url_scheme"] = _scheme(environ)
+        return environ, _HEADER_SIZE + size, _body(environ), False, _facts(len(variables), size)
+
+
+def decode_variables(block: bytes) -> dict[str, str]:
+    """The variables of a packet, in order; the last of equal names wins. Raises ProtocolError(400) on a lying length."""
+    variables: dict[str, str] = {}
+    at, end = 0, len(block)
+    text = block.decode("latin-1")
+    while at < end:
+        start = at + 2
+        if start > end:
+            raise ProtocolError(400, "a uwsgi packet cut inside a name")
+        middle = start + (block[at] | block[at + 1] << 8)
+        value_start = middle + 2
+        if value_start > end or middle == start:
+            raise ProtocolError(400, "a uwsgi packet with a lying or empty name")
+        at = value_start + (block[middle] | block[middle + 1] << 8)
+        if at > end:
+            raise ProtocolError(400, "a uwsgi packet with a lying value length")
+        name = text[start:middle]
+        if name not in _NEVER_OBEYED:
+            variables[name] = text[value_start:at]
+    return variables
+
+
+def encode_variables(variables: dict[str, str], *, modifier1: int = _WSGI, modifier2: int = 0) -> bytes:
+    """A packet with these variables. Raises ValueError when they do not fit its 65,535 bytes."""
+    block = b"".join(_prefixed(name) + _prefixed(value) for name, value in variables.items())
+    if len(block) > 0xFFFF:
+        raise ValueError(f"a uwsgi packet holds at most 65535 bytes, not {len(block)}")
+    return bytes((modifier1, len(block) & 0xFF, len(block) >> 8, modifier2)) + block
+
+
+def _prefixed(text: str) -> bytes:
+    data = text.encode("latin-1")
+    return len(data).to_bytes(2, "little") + data
+
+
+def _scheme(environ: Environ) -> str:
+    """What the web server in front says: it alone speaks this protocol, so its HTTPS and UWSGI_SCHEME are trusted."""
+    if scheme := environ.get("UWSGI_SCHEME"):
+        return str(scheme)
+    secure = environ.get("HTTPS", "").lower() in ("on", "1")
+    return "https" if secure or environ.get("REQUEST_SCHEME") == "https" else "http"
+
+
+def _body(environ: Environ) -> int:
+    fields = {}
+    if length := environ.get("CONTENT_LENGTH"):
+        fields["CONTENT_LENGTH"] = length
+    elif coding := environ.get("HTTP_TRANSFER_ENCODING"):
+        # nginx decodes chunked bodies unless uwsgi_request_buffering is off; then they arrive as they were sent.
+        fields["HTTP_TRANSFER_ENCODING"] = coding
+    return body_length(fields) if fields else 0
+
+
+def _facts(variables: int, size: int) -> Facts:
+    return Facts(expects_continue=False, chunking=False, is_http=False, variables=variables, size=size)
+
+
+def _wrong_modifier(data: bytes) -> str:
+    if data[:4].isalpha() or data[:4] in (b"GET ", b"PUT "):
+        return "an HTTP request on a uwsgi socket (use http-socket for HTTP clients)"
+    return f"a uwsgi packet with modifier {data[0]}, which this server does not serve"
+
+
+__all__ = ["CHUNKED", "UwsgiCodec", "decode_variables", "encode_variables"]

@@ -1,0 +1,71 @@
+"""What happens to a request: call the application, send what it returns, close it, and contain whatever goes wrong."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeAlias
+
+from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.protocol.messages import Environ
+from uwsgi_deploy.wsgi.response import Response
+
+Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Report: TypeAlias = Callable[[str], None]
+
+
+class Outcome(Enum):
+    """How a request ended."""
+
+    SERVED = "the response is whole (or will be, once the client takes it)"
+    FAILED = "the application raised; the client got 500"
+    CUT = "the application raised after the response began; the connection has to be cut"
+    GONE = "the client left before the response was whole"
+
+
+def handle_request(application: Application, environ: Environ, response: Response, report: Report) -> Outcome:
+    """Run the application for one request. Never raises: not even SystemExit ends a worker (PEP 3333 has no exits).
+
+    report: where tracebacks go, one text each.
+    """
+    try:
+        result = application(environ, response.start_response)
+        try:
+            response.send(result)
+        finally:
+            # PEP 3333: called on every path, once. A list has none, and is what most frameworks' fast paths return.
+            if type(result) is not list:
+                close = getattr(result, "close", None)
+                if close is not None:
+                    _close(close, environ, report)
+    except ClientGone:
+        return Outcome.GONE
+    except BaseException as error:
+        return _application_failed(error, environ, response, report)
+    return Outcome.SERVED
+
+
+def _close(close: Callable[[], object], environ: Environ, report: Report) -> None:
+    """The response is out, or its error is on its way: what close() raises is only reported."""
+    try:
+        close()
+    except BaseException as error:
+        report(describe(error, environ, "close() of the application's response failed"))
+
+
+def _application_failed(error: BaseException, environ: Environ, response: Response, report: Report) -> Outcome:
+    report(describe(error, environ, "the application failed"))
+    try:
+        return Outcome.FAILED if response.fail() else Outcome.CUT
+    except ClientGone:
+        return Outcome.GONE
+
+
+def describe(error: BaseException, environ: Environ, what: str) -> str:
+    """A traceback for the log, with the request it belongs to; frames of the server are left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("uwsgi_deploy."):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
+    return f"{what}: {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')!r}\n" + "".join(lines).rstrip()
