@@ -9,6 +9,12 @@ class ServerError(Exception):
     exit_code = 1
 
 
+def lines_of(error: ServerError) -> list[str]:
+    """What to tell a person: what was found on the way first, the application's traceback next, the reason last."""
+    details = getattr(error, "details", "").rstrip()
+    return [*getattr(error, "__notes__", ()), *([details] if details else []), str(error)]
+
+
 class ConfigError(ServerError):
     """A setting cannot be used. `origin` is where it came from (`app.ini:3`, `command line`), `hint` the next step."""
 
@@ -41,6 +47,14 @@ class ProtocolError(ServerError):
     def __init__(self, status: int, detail: str) -> None:
         self.status, self.detail = status, detail
         super().__init__(f"{status}: {detail}")
+
+
+class RequestBodyError(OSError):
+    """Reading `wsgi.input` failed: if the application does not handle it, the answer is `status` (408, 400 or 413)."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status, self.detail = status, detail
+        super().__init__(f"error while reading the request body: {detail}")
 
 
 class ClientGone(OSError):

@@ -1,9 +1,8 @@
-"""A request body on its way in: framing, limit, and memory first, then a temporary file. Never reads a socket itself."""
+"""A request body on its way in: framing, limit, memory first and then a temporary file. Never reads a socket."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from io import BytesIO
 from typing import BinaryIO
 
@@ -14,6 +13,9 @@ from uwsgi_deploy.protocol.messages import CHUNKED
 
 def temporary_file() -> BinaryIO:
     """An unnamed file for a large body; in memory where no directory is writable (read-only containers)."""
+    # Not at the top: most workers never see a large body, and this brings a dozen modules along.
+    import tempfile
+
     try:
         return tempfile.TemporaryFile(prefix="uwsgi-deploy-body-")
     except OSError:

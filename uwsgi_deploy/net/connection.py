@@ -6,9 +6,13 @@ it, but for `readable`, which the reactor may set at any time (see `net.reactor`
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from select import POLLIN, POLLOUT
 from typing import Any, BinaryIO
@@ -23,6 +27,9 @@ Wait = Callable[[int, int, float], bool]
 # Unsent bytes a streaming application may be ahead of its client before its core waits.
 HIGH_WATER = 256 * 1024
 _SENDFILE_BLOCK = 1 << 20
+_DISCARD_BLOCK = 65536
+_MOST_DISCARDED = 16 << 20
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 class State(Enum):
@@ -34,6 +41,18 @@ class State(Enum):
     SENDING = "the reactor: the client, to take the rest of a response"
     LINGERING = "the reactor: the client, to stop sending"
     CLOSED = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Timeouts in seconds and sizes in bytes, as `HttpSettings` has them."""
+
+    header_timeout: float
+    body_timeout: float
+    keepalive_timeout: float
+    send_timeout: float
+    post_buffering: int
+    limit_post: int
 
 
 class FileSlice:
@@ -72,6 +91,7 @@ class Connection:
         "body",
         "codec",
         "deadline",
+        "discarded",
         "environ",
         "eof",
         "facts",
@@ -113,6 +133,7 @@ class Connection:
         self.incoming: IncomingBody | None = None
         self.body: BinaryIO | None = None
         self.live_length = 0
+        self.discarded = 0
 
     # -- sending, by the owner -----------------------------------------------------------------------------------------
 
@@ -198,6 +219,31 @@ class Connection:
             except BlockingIOError:
                 if not self.wait(self.fd, POLLIN, timeout):
                     raise TimeoutError(f"the client sent no byte of the body for {timeout:g} s") from None
+
+    # -- ending, by the reactor ----------------------------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """Tell the client that nothing more will be sent. Raises OSError when it is gone."""
+        with socket.socket(fileno=os.dup(self.fd)) as peer:  # shutdown(2) needs a socket object
+            peer.shutdown(socket.SHUT_WR)
+
+    def discard_input(self) -> bool:
+        """Read and forget what has come; True when the client is done, or has sent absurdly much."""
+        try:
+            while data := os.read(self.fd, _DISCARD_BLOCK):
+                self.discarded += len(data)
+                if self.discarded > _MOST_DISCARDED:
+                    return True
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def prepare_reset(self) -> None:
+        """Make the close a reset: the client cannot take a response without a length for whole then."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fd)) as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
 
     def drop_buffers(self) -> None:
         """Release what is held for this connection."""

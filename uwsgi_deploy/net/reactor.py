@@ -11,21 +11,19 @@ which only the leader empties.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from select import EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from time import monotonic, time
-from typing import NamedTuple
+from typing import Any
 
 from uwsgi_deploy.errors import ClientGone, ProtocolError
+from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody
-from uwsgi_deploy.net.connection import Connection, State, Wait
-from uwsgi_deploy.protocol.messages import CHUNKED, Codec
+from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
+from uwsgi_deploy.protocol.messages import Codec
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
 _READ_SIZE = 16384
@@ -34,33 +32,12 @@ _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _TICK = 1.0
 _DRAINING_TICK = 0.05
 _LINGER_TIME = 5.0
-_LINGER_BYTES = 16 << 20
 # An idle connection is kept this long when the worker leaves: a request may be on its way.
 _IDLE_GRACE = 0.5
-_ACCEPT_PAUSE = 0.5
 # Unsent response bytes that the reactor keeps for all connections; beyond it cores send their responses to the end.
 UNSENT_LIMIT = 64 << 20
 
 HEAD, BODY, BUSY, SENDING, LINGERING, CLOSED = State
-
-
-class Endpoint(NamedTuple):
-    """A listening socket and what its clients speak."""
-
-    socket: socket.socket
-    codec: Codec
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Timeouts in seconds and sizes in bytes, as `HttpSettings` has them."""
-
-    header_timeout: float
-    body_timeout: float
-    keepalive_timeout: float
-    send_timeout: float
-    post_buffering: int
-    limit_post: int
 
 
 Refused = Callable[[Connection, ProtocolError], None]
@@ -73,7 +50,7 @@ class Reactor:
     now: monotonic seconds of the last look at the clock, good enough for deadlines.
     accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
     process could serve them sooner).
-    idle_flag: one byte, 1 while this worker waits for events (shared with the other workers), or None.
+    siblings: the other workers of these listeners, or None.
     on_refused: told of each request that is answered here because it is wrong. on_wakeup: given the bytes of `wakeup`.
     """
 
@@ -86,7 +63,7 @@ class Reactor:
         accept_at_once: int,
         wait: Wait,
         on_refused: Refused,
-        idle_flag: memoryview | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         self.ready: deque[Connection] = deque()
         self.now = monotonic()
@@ -94,21 +71,26 @@ class Reactor:
         self.connections: dict[int, Connection] = {}
         self.unsent = 0
         self.free_cores = cores
-        self._accept_at_once = accept_at_once
         self._epoll = select.epoll()
-        self._endpoints = {endpoint.socket.fileno(): endpoint for endpoint in endpoints}
-        self._limits, self._wait, self._on_refused, self._idle_flag = limits, wait, on_refused, idle_flag
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._limits, self._wait, self._on_refused = limits, wait, on_refused
+        self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else None
+        self._watched: dict[int, Callable[[], object]] = {}
         self._returned: deque[Connection] = deque()
         self._polling = False
         self._next_sweep = self.now + _TICK
-        self._paused_until = 0.0
         self._drain_wanted = False
         self._drain_backlog = False
         self._date = DateLine()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._wake_fd, lambda: os.eventfd_read(self._wake_fd) and None)
-        self._listen()
+        self.watch(self._wake_fd, lambda: os.eventfd_read(self._wake_fd))
+        self._acceptor = Acceptor(
+            self._epoll,
+            endpoints,
+            at_once=accept_at_once,
+            siblings=siblings,
+            admit=self._admit,
+            shortage=self._close_idle,
+        )
 
     # -- the round -----------------------------------------------------------------------------------------------------
 
@@ -119,10 +101,10 @@ class Reactor:
         self._polling = True
         if self._returned or self.ready or self._drain_wanted:
             timeout = 0.0
-        elif self.connections or self._paused_until:
+        elif self.connections or self._acceptor.paused:
             timeout = _DRAINING_TICK if self.draining else _TICK
         else:
-            timeout = -1.0
+            timeout = 0.0 if self.draining else -1.0  # drained: nobody is left who could end the wait
         flag = self._idle_flag
         if flag is not None:
             flag[0] = 1
@@ -159,16 +141,16 @@ class Reactor:
         if self._polling:
             os.eventfd_write(self._wake_fd, 1)
 
-    def watch(self, fd: int, action: Callable[[], None]) -> None:
+    def watch(self, fd: int, action: Callable[[], object]) -> None:
         """Call `action` in the leader whenever `fd` is readable."""
         self._watched[fd] = action
         self._epoll.register(fd, EPOLLIN)
 
     def _other_event(self, fd: int) -> None:
-        if endpoint := self._endpoints.get(fd):
-            self._accept(endpoint)
-        elif action := self._watched.get(fd):
+        if action := self._watched.get(fd):
             action()
+        else:
+            self._acceptor.on_event(fd, now=self.now, room=self.free_cores - len(self.ready))
 
     def _event(self, connection: Connection, mask: int) -> None:
         """An event on a connection that does not wait for a head."""
@@ -188,44 +170,18 @@ class Reactor:
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        for fd in self._endpoints:
-            self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)
-
-    def _accept(self, endpoint: Endpoint) -> None:
-        for _ in range(max(self.free_cores - len(self.ready), self._accept_at_once)):
-            if not self._accept_one(endpoint):
-                return
-
-    def _accept_one(self, endpoint: Endpoint) -> bool:
-        try:
-            fd, address = endpoint.socket._accept()
-        except (BlockingIOError, ConnectionError):
-            return False
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                self._pause_accepting()
-                return False
-            if error.errno == errno.EBADF:
-                return False
-            return True  # a connection that was already in trouble (accept(2)); the next one may be fine
-        os.set_blocking(fd, False)
-        connection = Connection(
-            fd, endpoint.codec, address, send_timeout=self._limits.send_timeout, wait=self._wait
-        )
-        connection.deadline = self.now + self._limits.header_timeout
+    def _admit(self, fd: int, address: Any, codec: Codec) -> None:
+        limits = self._limits
+        connection = Connection(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
+        connection.deadline = self.now + limits.header_timeout
         self.connections[fd] = connection
         # The kernel deferred the accept until there is something to read, or the client is quick: saves a round.
         self._read_head(connection)
         if connection.state is HEAD or connection.state is BODY:
             self._register(connection)
-        return True
 
-    def _pause_accepting(self) -> None:
-        """Out of descriptors: leave new clients in the listen queue for a moment, and let go of idle ones."""
-        for fd in self._endpoints:
-            self._epoll.unregister(fd)
-        self._paused_until = self.now + _ACCEPT_PAUSE
+    def _close_idle(self) -> None:
+        """Out of descriptors: let go of clients that only might come back."""
         for connection in list(self.connections.values()):
             if connection.state is HEAD and not connection.inbox:
                 self._close(connection)
@@ -365,7 +321,17 @@ class Reactor:
     def release(self, connection: Connection) -> None:
         """A core is done with its request; the response is sent or in `outbox`. May be called from any thread."""
         connection.environ = None
-        if connection.outbox:
+        if (
+            connection.keep_alive
+            and connection.registered
+            and not (connection.outbox or connection.eof or self.draining)
+        ):
+            # What nearly always happens, without calls; the order of the last two lines matters, see the module.
+            connection.deadline = self.now + self._limits.keepalive_timeout
+            connection.state = HEAD
+            if connection.inbox or connection.readable:
+                self._return(connection)
+        elif connection.outbox:
             connection.state = SENDING
             connection.deadline = self.now + self._limits.send_timeout
             self.unsent += connection.unsent
@@ -385,8 +351,7 @@ class Reactor:
         grace = _IDLE_GRACE if self.draining else self._limits.keepalive_timeout
         connection.deadline = self.now + grace
         connection.state = HEAD
-        if not connection.registered:
-            self._register(connection)
+        self._register(connection)
         if connection.inbox or connection.readable:
             self._return(connection)
 
@@ -396,14 +361,12 @@ class Reactor:
         reset: close-delimited, where an orderly end would look like the end of a whole response.
         """
         if reset:
-            self._reset(connection)
-        else:
-            self._close(connection)
+            connection.prepare_reset()
+        self._close(connection)
 
     def _return(self, connection: Connection) -> None:
         self._returned.append(connection)
-        if self._polling:
-            os.eventfd_write(self._wake_fd, 1)
+        self.wake()
 
     def _take_back(self) -> None:
         """Go on with connections that came back with something to do. Each may have been seen by an event already."""
@@ -462,11 +425,10 @@ class Reactor:
 
     def _start_lingering(self, connection: Connection) -> None:
         connection.inbox = b""
-        connection.live_length = 0
         connection.state = LINGERING
         connection.deadline = self.now + _LINGER_TIME
         try:
-            _shut_down(connection.fd)
+            connection.shut_down()
         except OSError:
             self._close(connection)
             return
@@ -475,16 +437,8 @@ class Reactor:
 
     def _linger(self, connection: Connection) -> None:
         """Read and forget until the client is done, within bounds."""
-        try:
-            while data := os.read(connection.fd, 65536):
-                connection.live_length += len(data)
-                if connection.live_length > _LINGER_BYTES:
-                    break
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._close(connection)
+        if connection.discard_input():
+            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         if connection.state is CLOSED:
@@ -495,22 +449,10 @@ class Reactor:
             connection.drop_buffers()
         os.close(connection.fd)
 
-    def _reset(self, connection: Connection) -> None:
-        """Close so that the client cannot take a response without a length for whole."""
-        try:
-            peer = socket.socket(fileno=os.dup(connection.fd))
-            with peer:
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        except OSError:
-            pass
-        self._close(connection)
-
     def _sweep(self, now: float) -> None:
         """Once a tick: end what is past its deadline, accept again after a pause."""
         self._next_sweep = now + (_DRAINING_TICK if self.draining else _TICK)
-        if self._paused_until and now >= self._paused_until:
-            self._paused_until = 0.0
-            self._listen()
+        self._acceptor.resume(now)
         late = [c for c in list(self.connections.values()) if c.deadline < now and c.state is not BUSY]
         for connection in late:
             self._too_slow(connection)
@@ -538,17 +480,15 @@ class Reactor:
             self._drain_backlog = backlog
             self.wake()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all that was to be drained has ended."""
+        return self.draining and not self._drain_wanted and not self.connections
+
     def _start_draining(self, *, backlog: bool) -> None:
         self._drain_wanted = False
         self._next_sweep = self.now
-        for fd, endpoint in self._endpoints.items():
-            while backlog and not self._paused_until and self._accept_one(endpoint):
-                pass
-            if not self._paused_until:
-                self._epoll.unregister(fd)
-            endpoint.socket.close()
-        self._endpoints.clear()
-        self._paused_until = 0.0
+        self._acceptor.leave(now=self.now, backlog=backlog)
         soon = self.now + _IDLE_GRACE
         for connection in self.connections.values():
             if connection.state is HEAD and not connection.inbox:
@@ -558,12 +498,3 @@ class Reactor:
         """Close every connection at once."""
         for connection in list(self.connections.values()):
             self._close(connection)
-
-
-def _shut_down(fd: int) -> None:
-    """Say that nothing more will be sent (shutdown(2) needs a socket object)."""
-    with socket.socket(fileno=os.dup(fd)) as peer:
-        peer.shutdown(socket.SHUT_WR)
-
-
-__all__ = ["CHUNKED", "Endpoint", "Limits", "Reactor"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.memo import Memo
@@ -19,12 +18,15 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
 # Leading and trailing white space is not part of a value; control characters never are (RFC 9110 §5.5).
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*")
+_FIELD = re.compile(
+    rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
+)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?")
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
-# Hop-by-hop or dangerous names that never become variables. Proxy: CGI programs take HTTP_PROXY for their own ("httpoxy").
+# Names that never become variables: CGI programs take HTTP_PROXY for a setting of their own ("httpoxy").
 _DROPPED = frozenset({b"proxy"})
 _UNPREFIXED = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _JOINED_WITH = {"HTTP_COOKIE": "; "}  # RFC 9113 §8.2.3; every other list is joined with a comma (RFC 9110 §5.3)
@@ -34,7 +36,7 @@ END_OF_HEAD = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class RequestLine:
-    """Method and target of a request as CGI variables; `host` overrides the Host field (absolute form, RFC 9112 §3.2.2)."""
+    """Method and target as CGI variables; `host` overrides the Host field (absolute form, RFC 9112 §3.2.2)."""
 
     method: str
     uri: str
@@ -174,13 +176,18 @@ def parse_request_line(line: bytes) -> RequestLine:
     return RequestLine(
         method=method.decode("ascii"),
         uri=target.decode("latin-1"),
-        path=(unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
+        path=(unquote(path) if b"%" in path else path).decode("latin-1"),
         query=query.decode("latin-1"),
         # RFC 9110 §6.2: a higher minor version is read as the highest one known.
         protocol="HTTP/1.0" if minor == b"0" else "HTTP/1.1",
         is_11=minor != b"0",
         host=host,
     )
+
+
+def unquote(path: bytes) -> bytes:
+    """Percent-decode (RFC 3986 §2.1); what is no escape stays. urllib's would cost every process its modules."""
+    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), path)
 
 
 def parse_field(line: bytes) -> tuple[str, str]:

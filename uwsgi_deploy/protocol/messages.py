@@ -19,7 +19,7 @@ CHUNKED = -1
 Environ: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equal heads share one object, so identity will do, and is fast
 class Facts:
     """What is known of a request beside its environ.
 

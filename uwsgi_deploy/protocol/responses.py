@@ -34,6 +34,9 @@ class Special(IntEnum):
     DATE = 4
 
 
+# Python 3.11 looks an enum's member up with a function call; on the request path these names are used instead.
+NONE, CONTENT_LENGTH, CONNECTION, HOP_BY_HOP, DATE = Special
+
 # Framing and connection management are the server's (PEP 3333, "Other HTTP Features"): an application that copies these
 # from an upstream answer must not break the connection with them, so they are not sent.
 _SPECIAL = {
@@ -151,15 +154,3 @@ def error_response(error: ProtocolError, date_line: bytes) -> bytes:
 
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-__all__ = [
-    "CONTINUE",
-    "FIELD_LINES",
-    "STATUS_LINES",
-    "DateLine",
-    "Special",
-    "encode_field",
-    "encode_status",
-    "error_response",
-    "reason_phrase",
-]

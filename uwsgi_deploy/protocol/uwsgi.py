@@ -10,7 +10,7 @@ from typing import Any
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.http1 import body_length
-from uwsgi_deploy.protocol.messages import CHUNKED, Environ, Facts, RequestHead
+from uwsgi_deploy.protocol.messages import Environ, Facts, RequestHead
 
 _HEADER_SIZE = 4
 _WSGI = 0
@@ -34,7 +34,13 @@ _NEVER_OBEYED = frozenset(
         "HTTP_PROXY",
     }
 )
-_REQUIRED = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "", "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+_REQUIRED = {
+    "REQUEST_METHOD": "GET",
+    "SCRIPT_NAME": "",
+    "PATH_INFO": "",
+    "QUERY_STRING": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+}
 
 
 class UwsgiCodec:
@@ -68,7 +74,7 @@ class UwsgiCodec:
 
 
 def decode_variables(block: bytes) -> dict[str, str]:
-    """The variables of a packet, in order; the last of equal names wins. Raises ProtocolError(400) on a lying length."""
+    """The variables of a packet; the last of equal names wins. Raises ProtocolError(400) on a lying length."""
     variables: dict[str, str] = {}
     at, end = 0, len(block)
     text = block.decode("latin-1")
@@ -128,6 +134,3 @@ def _wrong_modifier(data: bytes) -> str:
     if data[:4].isalpha() or data[:4] in (b"GET ", b"PUT "):
         return "an HTTP request on a uwsgi socket (use http-socket for HTTP clients)"
     return f"a uwsgi packet with modifier {data[0]}, which this server does not serve"
-
-
-__all__ = ["CHUNKED", "UwsgiCodec", "decode_variables", "encode_variables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from uwsgi_deploy.errors import ClientGone, ProtocolError
+from uwsgi_deploy.errors import ClientGone, ProtocolError, RequestBodyError
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.protocol.framing import ChunkedDecoder
 from uwsgi_deploy.protocol.messages import CHUNKED
@@ -17,8 +17,8 @@ _BLOCK = 65536
 class LiveBody(io.RawIOBase):
     """The raw side; wrap it with `live_input`. Ends where the body ends, never in the next request.
 
-    Raises TimeoutError when the client pauses longer than `timeout` seconds, ClientGone when it leaves early, and
-    OSError on broken chunks or more than `limit` bytes (0: no limit).
+    Raises RequestBodyError when the client pauses over `timeout` seconds, on broken chunks and over `limit` bytes
+    (0: no limit), and ClientGone when it leaves early.
     """
 
     def __init__(self, connection: Connection, *, timeout: float, limit: int) -> None:
@@ -54,13 +54,21 @@ class LiveBody(io.RawIOBase):
             connection.send(CONTINUE)
         while True:
             wanted = _BLOCK if self._decoder else min(self._left, max(size, 1))
-            data = connection.receive(wanted, self._timeout)
+            data = self._read(wanted)
             if not data:
                 connection.eof = True
                 raise ClientGone("the client left before the end of the request body")
             content = self._unframe(data)
             if content or not connection.live_length:
                 return content
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._connection.receive(size, self._timeout)
+        except TimeoutError as error:
+            raise RequestBodyError(408, str(error)) from None
+        except OSError as error:
+            raise ClientGone(error.errno, error.strerror) from None
 
     def _unframe(self, data: bytes) -> bytes:
         connection = self._connection
@@ -74,7 +82,7 @@ class LiveBody(io.RawIOBase):
             if self._limit and self._size > self._limit:
                 raise ProtocolError(413, f"the request body is larger than {self._limit} bytes (limit-post)")
         except ProtocolError as error:
-            raise OSError(f"error while reading the request body: {error.detail}") from error
+            raise RequestBodyError(error.status, error.detail) from error
         if self._decoder.done:
             connection.live_length = 0
             connection.inbox = self._decoder.rest + connection.inbox

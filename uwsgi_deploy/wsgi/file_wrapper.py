@@ -33,7 +33,7 @@ class FileWrapper:
             close()
 
     def regular_file(self) -> tuple[int, int, int] | None:
-        """Descriptor, position and bytes to the end, when it is a regular file; None for pipes, BytesIO and the like."""
+        """Descriptor, position and bytes to the end, of a regular file; None for pipes, BytesIO and the like."""
         try:
             fd = self.filelike.fileno()
             status = os.fstat(fd)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, TypeAlias
 
-from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.errors import ClientGone, RequestBodyError
 from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.wsgi.response import Response
 
@@ -20,8 +20,13 @@ class Outcome(Enum):
 
     SERVED = "the response is whole (or will be, once the client takes it)"
     FAILED = "the application raised; the client got 500"
+    UNREADABLE = "the request body could not be read; the client got 400, 408 or 413"
     CUT = "the application raised after the response began; the connection has to be cut"
     GONE = "the client left before the response was whole"
+
+
+# Python 3.11 looks an enum's member up with a function call; on the request path these names are used instead.
+SERVED, FAILED, UNREADABLE, CUT, GONE = Outcome
 
 
 def handle_request(application: Application, environ: Environ, response: Response, report: Report) -> Outcome:
@@ -40,10 +45,13 @@ def handle_request(application: Application, environ: Environ, response: Respons
                 if close is not None:
                     _close(close, environ, report)
     except ClientGone:
-        return Outcome.GONE
+        return GONE
+    except RequestBodyError as error:
+        report(f"{error}: {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')!r}")
+        return UNREADABLE if _answer_error(response, error.status) is FAILED else CUT
     except BaseException as error:
         return _application_failed(error, environ, response, report)
-    return Outcome.SERVED
+    return SERVED
 
 
 def _close(close: Callable[[], object], environ: Environ, report: Report) -> None:
@@ -56,10 +64,14 @@ def _close(close: Callable[[], object], environ: Environ, report: Report) -> Non
 
 def _application_failed(error: BaseException, environ: Environ, response: Response, report: Report) -> Outcome:
     report(describe(error, environ, "the application failed"))
+    return _answer_error(response, 500)
+
+
+def _answer_error(response: Response, status: int) -> Outcome:
     try:
-        return Outcome.FAILED if response.fail() else Outcome.CUT
+        return FAILED if response.fail(status) else CUT
     except ClientGone:
-        return Outcome.GONE
+        return GONE
 
 
 def describe(error: BaseException, environ: Environ, what: str) -> str:

@@ -12,13 +12,22 @@ from dataclasses import dataclass
 from threading import Lock
 from time import time
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from uwsgi_deploy.errors import ClientGone
 from uwsgi_deploy.net.connection import HIGH_WATER, Connection, FileSlice
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.protocol.framing import LAST_CHUNK, encode_chunk
-from uwsgi_deploy.protocol.responses import FIELD_LINES, STATUS_LINES, DateLine, Special
+from uwsgi_deploy.protocol.responses import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    FIELD_LINES,
+    STATUS_LINES,
+    DateLine,
+    Special,
+    reason_phrase,
+)
 from uwsgi_deploy.wsgi.file_wrapper import FileWrapper
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -33,52 +42,33 @@ _date = DateLine()
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What all responses of a worker share. raise_write_errors: whether write() raises OSError when the client is gone."""
+    """What all responses of a worker share. raise_write_errors: write() raises OSError when the client is gone."""
 
     flusher: Flusher
     raise_write_errors: bool = True
 
 
 class Response:
-    """See the module. Made for each request; `status`, `sent_body` and `head_size` are read by the log afterwards."""
+    """See the module. Made for each request; the public attributes are read by the log afterwards (sizes in bytes)."""
 
-    __slots__ = (
-        "_body_left",
-        "_bodyless",
-        "_chunked",
-        "_connection",
-        "_delivery",
-        "_fields",
-        "_head",
-        "_is_head",
-        "_length",
-        "_stream",
-        "head_size",
-        "sent_body",
-        "started",
-        "status",
-        "via_sendfile",
-    )
+    # Defaults live in the class, so that making a response for each request sets three attributes and not a dozen.
+    status = 0
+    started = False
+    sent_body = 0
+    head_size = 0
+    header_count = 0
+    via_sendfile = False
+    _body_left = 1 << 62
+    _bodyless = False
+    _chunked = False
+    _head: list[bytes] | None = None
+    _length = -1
+    _stream: BlockStream | None = None
 
     def __init__(self, connection: Connection, delivery: Delivery, method: str) -> None:
         self._connection = connection
         self._delivery = delivery
         self._is_head = method == "HEAD"
-        self.status = 0
-        self.started = False
-        self.sent_body = 0
-        self.head_size = 0
-        self._fields = 0
-        self._length = -1
-        self._head: list[bytes] | None = None
-        self.via_sendfile = False
-        self._chunked = False
-        self._stream: BlockStream | None = None
-
-    @property
-    def header_count(self) -> int:
-        """Header fields of the application's answer."""
-        return self._fields
 
     # -- what the application calls ------------------------------------------------------------------------------------
 
@@ -101,7 +91,6 @@ class Response:
         if not isinstance(headers, list):
             raise TypeError(f"the response headers must be a list, not {type(headers).__name__}")
         self._length = -1
-        self._fields = len(headers)
         head = [line]
         has_date = False
         for field in headers:
@@ -110,7 +99,7 @@ class Response:
             except TypeError as error:  # unhashable: a list, or a tuple that holds one
                 raise TypeError(f"a response header must be a (name, value) tuple of str: {field!r}") from error
             if special:
-                if special is Special.DATE:
+                if special is DATE:
                     has_date = True
                 elif not self._special(special, field[1]):
                     continue
@@ -122,13 +111,13 @@ class Response:
 
     def _special(self, special: Special, value: str) -> bool:
         """Take note of a header that concerns the server; whether it is sent as the application gave it."""
-        if special is Special.CONTENT_LENGTH:
+        if special is CONTENT_LENGTH:
             if not value.isascii() or not value.isdigit():
                 raise ValueError(f"invalid Content-Length {value!r}")
             if self._length >= 0 and self._length != int(value):
                 raise ValueError("two different Content-Length headers")
             self._length = int(value)
-        elif special is Special.CONNECTION and "close" in value.lower():
+        elif special is CONNECTION and "close" in value.lower():
             self._connection.keep_alive = False
         return False
 
@@ -172,14 +161,15 @@ class Response:
         else:
             self._send_stream(result)
 
-    def fail(self) -> bool:
-        """Answer 500 in place of the application, if nothing was sent; whether it could."""
+    def fail(self, status: int) -> bool:
+        """Answer with an error in place of the application, if nothing was sent; whether it could."""
         if self.started:
             return False
         self._head = None
-        body = b"Internal Server Error"
+        reason = reason_phrase(status)
+        body = reason.encode("ascii")
         fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
-        self.start_response("500 Internal Server Error", fields)
+        self.start_response(f"{status} {reason}", fields)
         self._send_whole(body)
         return True
 
@@ -197,9 +187,7 @@ class Response:
             self._finish()
             return
         self._start(known=len(body))
-        head = b"".join(self._head)  # type: ignore[arg-type]
-        self.head_size = len(head)
-        self._head = None
+        head = self._take_head()
         connection = self._connection
         if self._bodyless:
             connection.send(head)
@@ -249,14 +237,21 @@ class Response:
         elif facts.is_http:
             head.append(b"Connection: close\r\n")
         head.append(b"\r\n")
-        self._body_left = self._length if self._length >= 0 else 1 << 62
+        if self._length >= 0:
+            self._body_left = self._length
 
     def _send_head(self, first: bytes) -> None:
         """Send the head that `_start` completed together with the first bytes of the body, already framed."""
-        head = b"".join(self._head)  # type: ignore[arg-type]
+        self._connection.send(self._take_head() + first)
+
+    def _take_head(self) -> bytes:
+        lines = self._head
+        assert lines is not None
         self._head = None
+        head = b"".join(lines)
         self.head_size = len(head)
-        self._connection.send(head + first)
+        self.header_count = len(lines) - 2  # the status line and the empty one are no fields
+        return head
 
     def _send_block(self, data: bytes) -> None:
         """Frame and send one block, with the head if that has not gone yet."""
@@ -348,7 +343,8 @@ class Response:
 class BlockStream:
     """The blocks of an iterable, gathered by the core that runs it and sent by whoever comes first (`net.flusher`).
 
-    `send_block` frames and sends; `lock` keeps the order. An error of the flusher's thread waits in `error` for the core.
+    `send_block` frames and sends; a lock keeps the order. What goes wrong in the flusher's thread waits
+    in `error` for the core.
     """
 
     __slots__ = ("_connection", "_flusher", "_lock", "_over", "_pending", "_send_block", "error")

@@ -1,0 +1,1 @@
+"""The Django adapter: `manage.py runuwsgi` serves a project from its own settings. Imports nothing."""

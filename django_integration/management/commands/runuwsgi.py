@@ -1,0 +1,167 @@
+"""`manage.py runuwsgi [addrport] [options]`: Django's runserver in its words and manners, with a production server.
+
+Checks, warns and prints as runserver does, then replaces itself with the server process. That one starts from a clean
+interpreter: its master never holds Django. Where an option of the server has the name of one of Django's (-v, -h,
+--version, --pythonpath), Django's meaning counts here; the server's is reached by its other name, or after `--`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
+
+from django_integration import addresses, checks
+from django_integration.launch import Launch, plan
+from uwsgi_deploy import ConfigError, __version__, replace_process
+from uwsgi_deploy.cli.argparse_options import DESTINATION, add_arguments
+from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
+from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
+
+UNRECOGNIZED = "unrecognized arguments: "
+
+
+class Command(BaseCommand):
+    """Class attributes are the override points of runserver."""
+
+    help = (
+        "Serve this project with uwsgi-deploy, a production server. Its options are below, in the setting UWSGI, and "
+        "in UWSGI_* variables of the environment."
+    )
+    requires_system_checks: Sequence[str] = ()  # handle() runs them, with a word before
+
+    default_addr = "127.0.0.1"
+    default_addr_ipv6 = "::1"
+    default_port = "8000"
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> ArgumentParser:
+        """A parser whose usage has a screen's size, and which knows the server's reasons for refusing an option."""
+        parser: ArgumentParser = super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+        parser.usage = "%(prog)s [options] [addrport | unix:/path | fd://N] ..."
+        parser.epilog = (
+            "Options that Django has too (-h, -v, --version, --pythonpath) are Django's here; the server's follow "
+            "after `--`, or go by another name: --pp, --max-vars."
+        )
+        fail = parser.error
+        parser.error = lambda message: fail(explain(message))  # type: ignore[method-assign]
+        return parser
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "addresses",
+            nargs="*",
+            metavar="addrport",
+            help="Port, or ipaddr:port, as for runserver; unix:/path for a Unix socket. They replace the http-socket "
+            f"of the setting UWSGI. Default: {self.default_addr}:{self.default_port}, or all interfaces on $PORT.",
+        )
+        parser.add_argument("--ipv6", "-6", action="store_true", dest="use_ipv6", help="Use an IPv6 address.")
+        parser.add_argument("--skip-checks", action="store_true", help="Skip system checks.")
+        add_arguments(parser)
+
+    def handle(self, *_args: Any, **options: Any) -> NoReturn:
+        if not settings.DEBUG and not settings.ALLOWED_HOSTS:
+            raise CommandError("You must set settings.ALLOWED_HOSTS if DEBUG is False.")
+        defaults = self.defaults(use_ipv6=options["use_ipv6"])
+        try:
+            named, given = read_command_line(options, defaults)
+            if not options["skip_checks"]:
+                self.run_checks()
+            launch = plan(
+                settings,
+                (*named, *given),
+                # An address is the one to serve on, as runserver's; it does not add to another one.
+                replaced=frozenset(option.name for option in named) & {"http-socket"},
+                default_address=defaults.join(self.default_port),
+            )
+            if not options["skip_checks"]:
+                self.warn_of_exposure(launch)
+            self.warn_of_migrations()
+            if options["verbosity"] > 0:
+                self.write_banner(launch)
+            self.stdout.flush()
+            self.stderr.flush()
+            replace_process(launch.arguments, launch.handover)
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
+
+    def defaults(self, *, use_ipv6: bool) -> addresses.Defaults:
+        """What an address means that says only a part."""
+        if use_ipv6 and not socket.has_ipv6:
+            raise CommandError("Your Python does not support IPv6.")
+        return addresses.Defaults(self.default_addr, self.default_addr_ipv6, ipv6=use_ipv6)
+
+    def run_checks(self) -> None:
+        """All system checks, as runserver runs them."""
+        self.stdout.write("Performing system checks...\n\n")
+        self.check(display_num_errors=True)
+
+    def warn_of_exposure(self, launch: Launch) -> None:
+        """uwsgi.W001 for addresses that the system check could not know, from the command line or a file."""
+        if checks.check_exposure():
+            return  # it has been said
+        sockets = launch.settings.sockets
+        for message in checks.debug_exposed((*sockets.http_socket, *sockets.socket)):
+            if not message.is_silenced():
+                self.stderr.write(str(message), self.style.WARNING)
+
+    def warn_of_migrations(self) -> None:
+        """Name unapplied migrations. A database that does not answer now is no reason not to start."""
+        try:
+            self.check_migrations()
+        except DatabaseError as error:
+            self.stderr.write(f"Migrations could not be checked: {error}", self.style.WARNING)
+        finally:
+            connections.close_all()  # nothing of it may be open in the process that comes
+
+    def write_banner(self, launch: Launch) -> None:
+        """Runserver's lines."""
+        workers, sockets = launch.settings.workers, launch.settings.sockets
+        places = [
+            *(addresses.describe(address) for address in sockets.http_socket),
+            *(addresses.describe(address, "uwsgi") for address in sockets.socket),
+        ]
+        cores = (
+            f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
+        )
+        self.stdout.write(f"{datetime.now():%B %d, %Y - %X}")
+        self.stdout.write(f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}")
+        self.stdout.write(f"Starting uwsgi-deploy {__version__} at {' and '.join(places)} ({cores})")
+        self.stdout.write("Quit the server with CONTROL-C.")
+
+
+def read_command_line(options: dict[str, Any], defaults: addresses.Defaults) -> tuple[list[RawOption], list[RawOption]]:
+    """What was typed for the server: without dashes, and in any other form. Raises ConfigError or CommandError."""
+    positional, raw = split_raw(options["addresses"])
+    named = [addresses.parse(text, defaults) for text in positional]
+    own = [RawOption("pythonpath", os.path.abspath(path), COMMAND_LINE) for path in (options["pythonpath"],) if path]
+    parsed = parse_arguments(raw)
+    return named, [*own, *(options[DESTINATION] or ()), *parsed.options, *map(positional_option, parsed.rest)]
+
+
+def split_raw(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Addresses, and everything from the first argument with a dash on: what came after `--`."""
+    raw = next((index for index, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    return list(arguments[:raw]), list(arguments[raw:])
+
+
+def explain(message: str) -> str:
+    """argparse's message, or the server's own about the option: what was meant, or why it is not there."""
+    if not message.startswith(UNRECOGNIZED):
+        return message
+    try:
+        parse_arguments(message.removeprefix(UNRECOGNIZED).split()[:1])
+    except ConfigError as error:
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return message
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,122 @@
+"""`flask uwsgi run`: `flask run` in its words and manners, with a production server. Imported when it is asked for.
+
+It loads the application once, to read `app.config["UWSGI"]` and to show an import error where Flask shows it; then it
+replaces itself with the server process, which starts from a clean interpreter and loads the application for itself. So
+the application's module is imported twice in a row, by two processes; what the first one opened ends with it.
+
+-h and -p are host and port, as everywhere in Flask; the server's processes are --processes or --workers here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import click
+from flask.cli import ScriptInfo
+from flask.helpers import get_debug_flag
+
+from flask_integration import conf, discovery
+from flask_integration.launch import Launch, first_name, http_socket, plan
+from uwsgi_deploy import ConfigError, __version__, replace_process
+from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
+from uwsgi_deploy.config.controls import CONTROLS_BY_NAME
+from uwsgi_deploy.config.raw import RawOption
+from uwsgi_deploy.config.schema import BY_NAME, did_you_mean
+
+HELP = """\
+Run a production server.
+
+The application is found as `flask run` finds it. Options of the server are below, in app.config["UWSGI"], and in
+UWSGI_* or FLASK_UWSGI_RUN_* variables of the environment. --host and --port replace the http-socket of
+app.config["UWSGI"]; without any address it is port 5000 on 127.0.0.1, or $PORT on all interfaces. -h and -p are Flask's
+here: the number of processes is --processes or --workers.
+"""
+
+OWN_OPTIONS = ("host", "port", "debug")
+NAMES_APPLICATION = frozenset({"module", "wsgi-file"})
+
+
+def serve(host: str | None, port: int | None, debug: bool | None) -> None:
+    """Look, tell, and become the server."""
+    context = click.get_current_context()
+    if debug is not None:
+        os.environ["FLASK_DEBUG"] = "1" if debug else "0"
+    try:
+        address = tuple(http_socket(host, port, os.environ))
+        given = (*environment_options(context), *address, *server_options(context))
+        info = context.ensure_object(ScriptInfo)
+        project: tuple[RawOption, ...] = ()
+        served = next((option.value for option in reversed(given) if first_name(option) in NAMES_APPLICATION), None)
+        if served is None:
+            app = info.load_app()
+            served = info.app_import_path or app.import_name
+            project = conf.options(app)
+            os.environ.update(discovery.environment(info))
+        launch = plan(project, given, replaced=frozenset(option.name for option in address))
+        show_banner(served, launch)
+        replace_process(launch.arguments, launch.handover)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def environment_options(context: click.Context) -> Iterator[RawOption]:
+    """Every option has a variable, as click's own have: FLASK_UWSGI_RUN_THREADS=4."""
+    prefix = f"{context.auto_envvar_prefix}_"
+    for variable, value in os.environ.items():
+        name = variable.removeprefix(prefix).lower().replace("_", "-")
+        if not variable.startswith(prefix) or name in OWN_OPTIONS:
+            continue
+        if name in BY_NAME or name in CONTROLS_BY_NAME:
+            yield RawOption(name, value, f"environment {variable}")
+        else:
+            hint = did_you_mean(name)
+            message = f"environment {variable}: unknown option '{name}' is ignored"
+            click.echo(f"{message} ({hint})" if hint else message, err=True)
+
+
+def show_banner(served: str, launch: Launch) -> None:
+    """Flask's lines."""
+    workers, sockets = launch.settings.workers, launch.settings.sockets
+    cores = f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
+    click.echo(f" * Serving Flask app '{served}'")
+    if get_debug_flag():
+        click.echo(" * Debug mode: on (without debugger and reloader: `flask run --debug` has them)")
+    else:
+        click.echo(" * Debug mode: off")
+    for address in sockets.http_socket:
+        click.echo(f" * Running on {describe(address)} (uwsgi-deploy {__version__}, {cores})")
+    click.echo("Press CTRL+C to quit")
+
+
+def describe(address: str) -> str:
+    """An address as a person uses it: a URL for TCP, the path for a Unix socket."""
+    host, colon, port = address.rpartition(":")
+    return f"http://{host or '0.0.0.0'}:{port}" if colon and port.isdigit() else address
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def variables(option: str) -> list[str]:
+    """The environment variables of one of the command's own options, the strongest first."""
+    return [f"FLASK_UWSGI_RUN_{option}", f"FLASK_RUN_{option}"]
+
+
+command = ServerCommand(
+    "run",
+    callback=serve,
+    help=HELP,
+    short_help="Run a production server.",
+    params=[
+        click.Option(["--host", "-h"], envvar=variables("HOST"), help="The interface to bind to."),
+        click.Option(
+            ["--port", "-p"], type=click.IntRange(0, 65535), envvar=variables("PORT"), help="The port to bind to."
+        ),
+        click.Option(["--debug/--no-debug"], default=None, help="Set debug mode; there is no debugger here."),
+        *click_options(without={"-h", "-p"}),
+    ],
+    context_settings={"max_content_width": 110},
+)

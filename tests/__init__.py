@@ -1,0 +1,1 @@
+"""Tests of uwsgi-deploy; the folders mirror the sources."""

@@ -1,0 +1,1 @@
+"""Conformance: what goes over the wire, as cases in data files, against real servers of every shape."""

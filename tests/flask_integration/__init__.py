@@ -1,0 +1,1 @@
+"""The Flask adapter: its command line and configuration, and real servers started by `flask uwsgi run`."""

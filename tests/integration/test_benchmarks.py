@@ -1,0 +1,36 @@
+"""The programs in benchmarks/ run, and what they promise holds at a small scale."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.server import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("idle_connections.py", "--idle", "300", "--slow", "30", "--seconds", "1"),
+        ("kill_worker.py", "--kills", "2"),
+        ("stop_under_load.py", "--rounds", "2"),
+        ("stop_under_load.py", "--rounds", "2", "--processes", "1", "--threads", "4"),
+        ("memory.py", "--workers", "1,2", "--requests", "20", "--module", "hello"),
+    ],
+    ids=" ".join,
+)
+def test_benchmark(command: tuple[str, ...]) -> None:
+    program, *options = command
+    result = subprocess.run(
+        [sys.executable, f"benchmarks/{program}", *options],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

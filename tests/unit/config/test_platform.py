@@ -1,0 +1,73 @@
+"""PORT, WEB_CONCURRENCY and what the platforms expect."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.config.support import configure
+
+
+def test_port_is_an_http_socket_when_nothing_listens() -> None:
+    configuration = configure(environ={"PORT": "5000"})
+    assert configuration.settings.sockets.http_socket == (":5000",)
+    assert configuration.origins["http-socket"] == "environment PORT"
+
+
+@pytest.mark.parametrize("option", ["--http-socket", "--http11-socket", "--socket", "-s"])
+def test_port_never_adds_to_a_socket_that_somebody_wrote(option: str) -> None:
+    sockets = configure(option, ":1", environ={"PORT": "5000"}).settings.sockets
+    assert sockets.http_socket + sockets.socket == (":1",)
+
+
+def test_port_is_stronger_than_the_default_of_a_framework_command() -> None:
+    sockets = configure(environ={"PORT": "5000"}, defaults={"http-socket": "127.0.0.1:8000"}).settings.sockets
+    assert sockets.http_socket == (":5000",)
+
+
+@pytest.mark.parametrize("port", ["http", "70000", "-1", "80 80"])
+def test_a_port_that_is_none_is_reported(port: str) -> None:
+    configuration = configure(environ={"PORT": port})
+    assert configuration.settings.sockets.http_socket == ()
+    assert configuration.warnings == (f"environment PORT: '{port}' is not a port number and is ignored",)
+
+
+def test_an_empty_port_is_no_port() -> None:
+    assert configure(environ={"PORT": ""}).warnings == ()
+
+
+def test_heroku_hears_about_a_socket_that_ignores_its_port() -> None:
+    environ = {"PORT": "5000", "DYNO": "web.1"}
+    assert "R10" in configure("--http-socket", ":8000", environ=environ).warnings[0]
+    assert configure("--http-socket", ":$(PORT)", environ=environ).warnings == ()
+
+
+def test_web_concurrency_is_the_number_of_processes() -> None:
+    configuration = configure(environ={"WEB_CONCURRENCY": "3"})
+    assert configuration.settings.workers.processes == 3
+    assert configuration.origins["processes"] == "environment WEB_CONCURRENCY"
+
+
+def test_web_concurrency_never_overrides() -> None:
+    assert configure("--workers", "2", environ={"WEB_CONCURRENCY": "3"}).settings.workers.processes == 2
+
+
+@pytest.mark.parametrize("text", ["0", "many", "-2", "1.5"])
+def test_a_useless_web_concurrency_is_one_with_a_warning(text: str) -> None:
+    configuration = configure(environ={"WEB_CONCURRENCY": text})
+    assert configuration.settings.workers.processes == 1
+    assert configuration.warnings == (f"environment WEB_CONCURRENCY: '{text}' is not a number of processes; 1 is used",)
+
+
+def test_heroku_keeps_connections_longer_and_stops_sooner() -> None:
+    settings = configure(environ={"DYNO": "web.1"}).settings
+    assert settings.http.http_keepalive_timeout == 100
+    assert settings.workers.worker_reload_mercy == 25
+
+
+def test_honcho_gives_five_seconds() -> None:
+    assert configure(environ={"HONCHO_PROCESS_NAME": "web.1"}).settings.workers.worker_reload_mercy == 4
+
+
+def test_what_somebody_wrote_is_stronger_than_a_convention() -> None:
+    settings = configure("--http-keepalive-timeout", "5", environ={"DYNO": "web.1"}).settings
+    assert settings.http.http_keepalive_timeout == 5

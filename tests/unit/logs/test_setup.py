@@ -1,0 +1,80 @@
+"""The log is descriptor 2: where it goes and how a message is written. In interpreters of their own."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def run(program: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a program that may import the package."""
+    code = "from uwsgi_deploy.logs.setup import open_log, log\n"
+    code += "from uwsgi_deploy.config.settings import LogSettings\n" + textwrap.dedent(program)
+    return subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, timeout=30, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_log_writes_whole_lines() -> None:
+    """One line per message, whatever characters it has; a final newline is not doubled."""
+    result = run(r"""log("one"); log("two\n"); log("caf\xe9 \udcff")""")
+    assert result.stderr == "one\ntwo\ncafé \\udcff\n".encode()
+
+
+def test_log_survives_a_closed_reader() -> None:
+    """A log that cannot be written stops nobody."""
+    result = run("import os; r, w = os.pipe(); os.close(r); os.dup2(w, 2); log('lost'); print('alive')")
+    assert result.stdout == b"alive\n"
+
+
+def test_logto_takes_both_streams(tmp_path: Path) -> None:
+    """Everything that is printed or logged is appended to the file, in order, at once."""
+    path = tmp_path / "app.log"
+    path.write_text("before\n")
+    run(f"open_log(LogSettings(logto={str(path)!r})); log('a'); print('b'); log('c'); import os; os._exit(0)")
+    assert path.read_text() == "before\na\nb\nc\n"
+
+
+def test_logto_is_private(tmp_path: Path) -> None:
+    """Logs are not for everybody."""
+    path = tmp_path / "app.log"
+    run(f"import os; os.umask(0); open_log(LogSettings(logto={str(path)!r}))")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_logto_that_cannot_be_opened(tmp_path: Path) -> None:
+    """The option and the reason are said."""
+    result = run(
+        f"""
+        from uwsgi_deploy.errors import ConfigError
+        try:
+            open_log(LogSettings(logto={str(tmp_path / "none" / "app.log")!r}))
+        except ConfigError as error:
+            print(error)
+        """
+    )
+    assert result.stdout.startswith(b"logto: cannot open ")
+    assert result.stdout.endswith(b"No such file or directory\n")
+
+
+def test_closed_descriptors_are_filled() -> None:
+    """A supervisor that closes 0, 1 and 2 must not make a socket standard output."""
+    program = """
+    import os, sys, json
+    os.dup2(2, 20)
+    os.close(0); os.close(1); os.close(2)
+    open_log(LogSettings())
+    os.write(20, json.dumps([os.readlink(f"/proc/self/fd/{n}") for n in range(3)]).encode())
+    """
+    assert run(program, stdin=subprocess.DEVNULL).stderr == b'["/dev/null", "/dev/null", "/dev/null"]'
+
+
+def test_standard_input_is_null() -> None:
+    """No worker waits for a terminal."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "wb"):
+        assert run("import sys; open_log(LogSettings()); print(repr(sys.stdin.read()))", stdin=reader).stdout == b"''\n"

@@ -1,0 +1,34 @@
+"""Which signal means what."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, command_of
+from uwsgi_deploy.process.signals import HANDLED
+
+CASES = [
+    (signal.SIGTERM, Command.STOP, Command.BRUTAL_RELOAD),
+    (signal.SIGINT, Command.STOP, Command.STOP),
+    (signal.SIGQUIT, Command.STOP_NOW, Command.STOP_NOW),
+    (signal.SIGHUP, Command.RELOAD, Command.RELOAD),
+    (signal.SIGUSR1, Command.STATISTICS, Command.STATISTICS),
+    (signal.SIGUSR2, None, None),
+    (signal.SIGCHLD, None, None),
+]
+
+
+@pytest.mark.parametrize(("number", "with_option", "without"), CASES)
+def test_commands(number: int, with_option: Command | None, without: Command | None) -> None:
+    """die-on-term changes SIGTERM and nothing else."""
+    assert command_of(number, die_on_term=True) is with_option
+    assert command_of(number, die_on_term=False) is without
+
+
+def test_tables_are_total() -> None:
+    """Every command has a signal (brutal reload shares SIGTERM), and children reset all that the master handles."""
+    assert set(BY_SIGNAL.values()) | {Command.BRUTAL_RELOAD} == set(Command)
+    assert {*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD} <= set(HANDLED)
+    assert set(SAME_STOP) == {number for number, command in BY_SIGNAL.items() if command is Command.STOP}

@@ -1,0 +1,100 @@
+"""A uWSGI-compatible application server for WSGI: the surface for Python callers and for the framework adapters.
+
+`import uwsgi_deploy` costs a millisecond: everything but the errors is imported when it is first used (PEP 562),
+because frameworks import this package in commands that never serve.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uwsgi_deploy.config.settings import (
+        ApplicationSettings,
+        HttpSettings,
+        IdentitySettings,
+        LogSettings,
+        Settings,
+        SocketSettings,
+        WorkerSettings,
+    )
+    from uwsgi_deploy.config.sources.framework import pairs_of
+    from uwsgi_deploy.handover import Handover, replace_process
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AppLoadError",
+    "ApplicationSettings",
+    "BindError",
+    "ConfigError",
+    "Handover",
+    "HttpSettings",
+    "IdentitySettings",
+    "LogSettings",
+    "ServerError",
+    "Settings",
+    "SocketSettings",
+    "WorkerSettings",
+    "__version__",
+    "pairs_of",
+    "replace_process",
+    "run",
+    "settings_from",
+]
+
+_HOME_OF = {
+    **dict.fromkeys(
+        (
+            "ApplicationSettings",
+            "HttpSettings",
+            "IdentitySettings",
+            "LogSettings",
+            "Settings",
+            "SocketSettings",
+            "WorkerSettings",
+        ),
+        "uwsgi_deploy.config.settings",
+    ),
+    **dict.fromkeys(("Handover", "replace_process"), "uwsgi_deploy.handover"),
+    "pairs_of": "uwsgi_deploy.config.sources.framework",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names that live in modules of their own."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def run(settings: Settings, *, notices: Sequence[str] = ()) -> int:
+    """Serve until stopped; the process exit code. Call it from the main thread of a process that does nothing else.
+
+    notices: lines for the beginning of the log. Raises ServerError before anything is started.
+    """
+    # Not at the top: --help, --version and a wrong option must not pay for the server.
+    from uwsgi_deploy.config.checks import require_socket
+    from uwsgi_deploy.master.boot import run_server
+
+    require_socket(settings)
+    return run_server(settings, notices=notices)
+
+
+def settings_from(**options: object) -> Settings:
+    """Settings from options under their names in files, with `_` for `-`: `settings_from(http_socket=":8000")`.
+
+    Values are what an ini file would say, or Python's own: numbers, booleans, paths, lists for repeatable options.
+    Neither the environment nor the platform is looked at. Raises ConfigError.
+    """
+    from uwsgi_deploy.config.build import build
+    from uwsgi_deploy.config.gather import Sources
+    from uwsgi_deploy.config.sources.framework import framework_options, pairs_of
+
+    origin = "settings_from()"
+    return build(Sources(framework=framework_options(pairs_of(options, origin=origin), origin=origin))).settings

@@ -1,0 +1,119 @@
+"""The command `uwsgi-deploy`: reads arguments and environment once, builds the settings, hands them to the master.
+
+Every error of configuration or start is one line on standard error and the exit code of its class.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from uwsgi_deploy import __version__, run
+from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
+from uwsgi_deploy.cli.show_config import render
+from uwsgi_deploy.config.build import build
+from uwsgi_deploy.config.checks import require_socket
+from uwsgi_deploy.config.facts import collect
+from uwsgi_deploy.config.gather import Sources
+from uwsgi_deploy.config.raw import RawOption
+from uwsgi_deploy.config.sources.argv import positional_option
+from uwsgi_deploy.config.sources.framework import framework_options
+from uwsgi_deploy.errors import ServerError, lines_of
+from uwsgi_deploy.handover import Handover
+from uwsgi_deploy.image import replace_by_server
+
+PROGRAM = "uwsgi-deploy"
+
+HELP = """\
+Serve a WSGI application (Django, Flask, any other), with uWSGI's options.
+
+\b
+Examples:
+  uwsgi-deploy --http-socket :8000 mysite.wsgi:application
+  uwsgi-deploy --http-socket :8000 -p 4 --threads 2 app.py
+  uwsgi-deploy app.ini                      options from the section [uwsgi]
+  uwsgi-deploy app.ini:production           from another section
+  UWSGI_HTTP_SOCKET=:8000 uwsgi-deploy ...  options from the environment
+  PORT=8000 WEB_CONCURRENCY=4 uwsgi-deploy mysite.wsgi:application
+
+TARGETS are configuration files (FILE.ini, FILE.ini:section) or the application (FILE.py, MODULE:CALLABLE). The command
+line is stronger than the environment, the environment stronger than files. Options of this list are names in files,
+too: 'processes = 4'. A flag is switched off by --NAME=false. Times take ms, s, m, h; sizes k, m, g.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code. `arguments` default to the process's own."""
+    try:
+        code: int = _command().main(
+            args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
+        )
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except ServerError as error:
+        return _report(error)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    return code
+
+
+def _command() -> ServerCommand:
+    version = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+    command = ServerCommand(
+        PROGRAM,
+        params=[click.Argument(["targets"], nargs=-1), *click_options()],
+        callback=_run,
+        help=HELP,
+        options_metavar="[OPTIONS]",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    return version(command)
+
+
+def _run(targets: tuple[str, ...]) -> int:
+    given = server_options(click.get_current_context())
+    # As in uWSGI, positional arguments are read after all options, wherever they stand.
+    positional = tuple(positional_option(target) for target in targets if not target.startswith("["))
+    return _serve((*given, *positional))
+
+
+def _serve(command_line: tuple[RawOption, ...]) -> int:
+    configuration = build(_sources(command_line))
+    for warning in configuration.warnings:
+        click.echo(warning, err=True)
+    if configuration.show:
+        click.echo(render(configuration), err=True)
+    # A log file has to tell, too, what the terminal was told above.
+    notices = configuration.warnings if configuration.settings.logs.logto else ()
+    require_socket(configuration.settings)
+    replace_by_server(configuration.settings, notices)
+    return run(configuration.settings, notices=notices)
+
+
+def _sources(command_line: tuple[RawOption, ...]) -> Sources:
+    handover = Handover.from_environment(os.environ)
+    facts = collect(os.environ, version=__version__)
+    if handover is None:
+        return Sources(command_line=command_line, facts=facts)
+    return Sources(
+        command_line=command_line,
+        framework=framework_options(handover.options, origin=handover.origin),
+        defaults=framework_options(handover.defaults, origin=f"{handover.origin} (default)"),
+        facts=facts,
+    )
+
+
+def _report(error: ServerError) -> int:
+    return _fail("\n".join(lines_of(error)), error.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    click.echo(message, err=True)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

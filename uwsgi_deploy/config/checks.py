@@ -1,0 +1,36 @@
+"""What has to be true of settings as a whole, beyond each value by itself. Pure; messages name the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import ConfigError
+
+BUILT_IN = "default"
+
+
+def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
+    """The settings, with what follows from them; raises ConfigError for what cannot be."""
+    workers = settings.workers
+    for name, value in (("processes", workers.processes), ("threads", workers.threads)):
+        if value < 1:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' must be at least 1, not {value}")
+    for variable in settings.application.env:
+        if not variable.partition("=")[0].strip() or "=" not in variable:
+            raise ConfigError(origins["env"], f"'env' needs NAME=value, not '{variable}'")
+    if workers.processes > 1 and not workers.master:
+        warn(f"{origins['master']}: several processes need a master; it is switched on")
+        return replace(settings, workers=replace(workers, master=True))
+    return settings
+
+
+def require_socket(settings: Settings) -> None:
+    """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
+    if not settings.sockets.http_socket and not settings.sockets.socket:
+        raise ConfigError(
+            "configuration",
+            "the -s/--socket option is missing: there is no address to listen on",
+            hint="add --http-socket :8000 for HTTP, --socket 127.0.0.1:3031 for nginx's uwsgi_pass, or set PORT",
+        )

@@ -1,0 +1,254 @@
+"""What is known about uWSGI's option names that are no options of this version: not here yet, never needed, or refused.
+
+Only tables and look-ups, so that a message can tell "not here yet" from "a typo". An option that gains a settings
+field leaves these tables (a test sees to it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+def words(text: str) -> frozenset[str]:
+    """The names in a table cell."""
+    return frozenset(text.split())
+
+
+# Options of uWSGI, by the subject that will bring them.
+NOT_YET: Mapping[str, str] = {
+    "harakiri": """
+        harakiri harakiri-verbose harakiri-graceful-timeout harakiri-graceful-signal harakiri-queue-threshold
+        harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook mule-harakiri spooler-harakiri cron-harakiri
+        http-harakiri""",
+    "the http router": """
+        http httprouter https https2 http-to-https https-export-cert https-session-context http-processes http-workers
+        http-to http-fallback http-gracetime http-quiet http-use-socket http-use-cache http-use-pattern http-use-base
+        http-use-code-string http-subscription-server http-subscription-fallback-key http-timeout http-headers-timeout
+        http-connect-timeout http-keepalive http-auto-chunked http-auto-gzip http-manage-expect http-raw-body
+        http-chunked-input http-websockets http-manage-source http-manage-rtsp http-buffer-size http-post-buffering
+        http-post-buffering-dir http-backend-http http-server-name-as-http-host http-stud-prefix
+        http-enable-proxy-protocol http-var http-modifier1 http-modifier2 http-events http-uid http-gid http-cheap
+        http-zerg http-resubscribe http-stats http-stats-server http-ss http-path-info-no-decode-slashes force-gateway
+        fastrouter fastrouter-to fastrouter-subscription-server fastrouter-use-cache fastrouter-use-pattern
+        fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
+        rawrouter sslrouter""",
+    "more protocols and sockets": """
+        protocol socket-protocol https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-socket fastcgi-nph-socket
+        scgi-socket scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
+        https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
+        socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
+        no-fd-passing safe-fd fd-safe enable-proxy-protocol remap-modifier allowed-modifiers skip-zero honour-stdin""",
+    "more ways to load applications": """
+        mount worker-mount manage-script-name ignore-script-name no-default-app dynamic-apps max-apps lazy import
+        pyimport py-import python-import shared-import shared-pyimport shared-py-import shared-python-import
+        spooler-import spooler-python-import pymodule-alias post-pymodule-alias eval paste paste-logger paste-name pecan
+        pump web3 wsgi-lite test pyrun py python pyshell pyshell-oneshot python-raw python-worker-override worker-exec
+        worker-exec2 pyargv py-programname py-program-name py-executable py-sys-executable optimize no-site wsgi-strict
+        wsgi-accept-buffer wsgi-accept-buffers wsgi-manage-chunked-input start_response-nodelay reload-os-env vhost
+        vhost-host symcall cgi pypy-wsgi""",
+    "exceptions": """
+        catch-exceptions reload-on-exception reload-on-exception-type reload-on-exception-value
+        reload-on-exception-repr exception-handler""",
+    "reloading": """
+        py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore touch-reload touch-workers-reload
+        touch-chain-reload touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch fs-reload
+        fs-brutal-reload fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
+        master-fifo notify-socket stop reload pause suspend resume""",
+    "recycling and limits": """
+        min-worker-lifetime max-worker-lifetime max-worker-lifetime-delta reload-on-rss reload-on-as reload-on-uss
+        reload-on-pss evil-reload-on-rss evil-reload-on-as mem-collector-freq memory-report limit-as limit-nproc max-fd
+        prio cpu-affinity never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
+    "cheaper and idle": """
+        cheaper cheaper-initial cheaper-step cheaper-algo cheaper-overload cheaper-idle cheaper-rss-limit-soft
+        cheaper-rss-limit-hard cheaper-busyness-max cheaper-busyness-min cheaper-busyness-multiplier
+        cheaper-busyness-penalty cheaper-busyness-verbose cheaper-busyness-backlog-alert
+        cheaper-busyness-backlog-multiplier cheaper-busyness-backlog-step cheaper-busyness-backlog-nonzero
+        idle cheap die-on-idle die-on-no-workers""",
+    "gevent and async": """
+        gevent gevent-monkey-patch gevent-early-monkey-patch gevent-wait-for-hub asyncio greenlet ugreen
+        ugreen-stacksize stackless loop async tornado""",
+    "static files": """
+        static-map static-map2 check-static static-check check-static-docroot static-index static-skip-ext static-safe
+        static-cache-paths static-cache-paths-name mime-file mimefile static-expires static-expires-mtime
+        static-expires-type static-expires-type-mtime static-expires-uri static-expires-uri-mtime
+        static-expires-path-info static-expires-path-info-mtime static-gzip-all static-gzip static-gzip-dir
+        static-gzip-prefix static-gzip-ext static-gzip-suffix file-serve-mode fileserve-mode honour-range
+        offload-threads offload-thread disable-sendfile""",
+    "request and response rules": """
+        add-header rem-header del-header collect-header response-header-collect pull-header error-page-403
+        error-page-404 error-page-500 check-cache post-buffering-bufsize body-read-warning chunked-input-limit
+        chunked-input-timeout upload-progress response-headers-limit write-errors-exception-only
+        write-errors-tolerance cgi-mode websockets-ping-freq websockets-pong-tolerance websockets-max-size
+        after-request-hook after-request-call""",
+    "logging": """
+        logto2 log-master log-master-bufsize log-master-stream log-master-req-stream threaded-logger logger
+        worker-logger req-logger logger-req worker-logger-req log-route log-req-route log-encoder log-req-encoder
+        worker-log-encoder worker-log-req-encoder log-filter log-drain log-syslog log-socket log-zero log-big
+        log-sendfile log-ioerror log-format-strftime logformat-strftime log-date logdate log-prefix log-reopen
+        log-truncate log-maxsize log-backupname touch-logrotate touch-logreopen logfile-chown logfile-chmod
+        ssl-verbose""",
+    "processes": """
+        daemonize daemonize2 pidfile2 safe-pidfile safe-pidfile2 threads-stacksize thread-stacksize threads-stack-size
+        thread-stack-size no-threads-wait unenv envdir early-envdir ienv force-cwd add-gid no-initgroups master-as-root
+        no-server command-mode skip-atexit skip-atexit-teardown reaper check-interval forkbomb-delay binary-path cgroup
+        cgroup-opt cgroup-dir-mode autoload dlopen drop-after-init drop-after-apps py-tracebacker
+        py-master-check-signals early-python early-pyimport early-python-import early-pythonpath early-python-path
+        thunder-lock-watchdog flock flock-wait flock2 flock-wait2 fallback-config get resolve declare-option
+        inject-before inject-after""",
+    "background work": """
+        mule mules farm mule-reload-mercy mule-msg-size mule-msg-recv-size spooler spooler-external spooler-processes
+        spooler-frequency spooler-freq spooler-ordered spooler-chdir spooler-max-tasks spooler-quiet spooler-cheap
+        spooler-signal-as-task cron unique-cron cron2 legion-cron unique-legion-cron timer signal-timer rbtimer
+        signal-rbtimer attach-daemon attach-control-daemon smart-attach-daemon smart-attach-daemon2 attach-daemon2
+        daemons-honour-stdin locks queue queue-blocksize queue-store queue-store-sync sharedarea py-sharedarea rpc-max
+        signal-bufsize cache cache2""",
+    "hooks": """
+        hook-asap hook-pre-jail hook-post-jail hook-in-jail hook-as-root hook-as-user hook-as-user-atexit hook-pre-app
+        hook-post-app hook-post-fork hook-accepting hook-accepting1 hook-accepting-once hook-accepting1-once
+        hook-master-start hook-emperor-start hook-emperor-stop hook-emperor-reload hook-emperor-lost hook-as-mule
+        hook-as-gateway hook-as-vassal hook-as-emperor exec-asap exec-pre-jail exec-post-jail exec-in-jail exec-as-root
+        exec-as-user exec-as-user-atexit exec-pre-app exec-post-app exec-as-vassal exec-as-emperor call-asap
+        call-pre-jail call-post-jail call-in-jail call-as-root call-as-user call-as-user-atexit call-pre-app
+        call-post-app wait-for-interface wait-for-interface-timeout wait-for-fs wait-for-fs-timeout wait-for-file
+        wait-for-file-timeout wait-for-dir wait-for-dir-timeout wait-for-mountpoint wait-for-mountpoint-timeout
+        wait-for-socket""",
+    "statistics and alarms": """
+        stats stats-server stats-http stats-minified stats-min stats-no-cores stats-no-metrics stats-push
+        stats-pusher-default-freq enable-metrics metric metric-threshold metric-alarm alarm-metric metrics-dir
+        metrics-dir-restore metrics-no-cores carbon carbon-timeout carbon-freq carbon-id carbon-no-workers
+        carbon-max-retry carbon-retry-delay carbon-root carbon-hostname-dots carbon-name-resolve carbon-idle-avg
+        carbon-use-metrics statsd-no-workers statsd-all-gauges rrdtool rrdtool-freq snmp snmp-community udp alarm
+        alarm-freq alarm-msg-size alarm-log log-alarm not-alarm-log alarm-fd alarm-segfault alarm-backlog
+        alarm-listen-queue alarm-cheap alarm-list profiler backtrace-depth use-abort nagios ping ping-timeout""",
+    "the Emperor, subscriptions and legions": """
+        emperor emperor-freq emperor-required-heartbeat emperor-curse-tolerance emperor-throttle emperor-max-throttle
+        emperor-tyrant emperor-tyrant-nofollow emperor-tyrant-initgroups emperor-nofollow emperor-pidfile
+        emperor-procname emperor-stats emperor-stats-server emperor-broodlord emperor-no-blacklist
+        emperor-graceful-shutdown emperor-magic-exec emperor-extra-extension emperor-on-demand-extension early-emperor
+        emperor-wrapper emperor-cap emperor-use-clone emperor-proxy-socket emperor-command-socket
+        emperor-trigger-socket emperor-wait-for-command emperor-collect-attribute emperor-subreaper
+        emperor-use-fork-server fork-server vassals-inherit vassals-include vassals-inherit-before
+        vassals-include-before vassals-set vassal-set vassals-start-hook vassals-stop-hook vassal-sos
+        vassal-sos-backlog heartbeat zeus subscribe-to st subscribe subscribe2 subscribe-freq subscription-tolerance
+        unsubscribe-on-graceful-reload start-unsubscribed subscription-notify-socket subscription-algo
+        subscription-dotsplit subscription-mountpoints subscription-mountpoint subscriptions-sign-check
+        subscribe-with-modifier1 weight auto-weight legion legion-mcast legion-node legion-lord legion-unlord
+        legion-setup legion-death legion-join legion-quorum legion-scroll""",
+    "internal routing": """
+        route route-host route-uri route-qs route-remote-addr route-user-agent route-remote-user route-referer route-if
+        route-if-not route-run route-label error-route error-route-uri error-route-status error-route-if
+        error-route-if-not error-route-run response-route response-route-uri response-route-status response-route-if
+        response-route-if-not response-route-run final-route final-route-uri final-route-status final-route-if
+        final-route-if-not final-route-run""",
+}
+
+SUBJECT_OF: Mapping[str, str] = {name: subject for subject, names in NOT_YET.items() for name in words(names)}
+"""Name of an option that is not here yet to its subject."""
+
+SHORT_NOT_YET: Mapping[str, str] = {
+    "-t": "harakiri",
+    "-x": "xml",
+    "-y": "yaml",
+    "-j": "json",
+    "-d": "daemonize",
+    "-m": "memory-report",
+    "-c": "cgi-mode",
+    "-a": "abstract-socket",
+    "-r": "reaper",
+    "-A": "sharedarea",
+    "-Q": "spooler",
+    "-J": "test",
+    "-O": "optimize",
+}
+
+_NO_FORMAT = "this version reads ini files only: write the options as 'name = value' lines under [uwsgi]"
+_NO_JAIL = "starting without this confinement would be unsafe, and this version does not have it"
+
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(words("yaml yml json js xml xmlconfig toml ini-paste ini-paste-logged"), _NO_FORMAT),
+    **dict.fromkeys(
+        words("chroot cap immediate-uid immediate-gid namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL
+    ),
+    "exit": "the configuration asks to stop here",
+}
+"""Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlwaysSo:
+    """An option that is accepted because it asks for what is the case anyway. `only` limits the values that do."""
+
+    reason: str
+    takes_value: bool = False
+    only: tuple[str, ...] = ()
+
+
+_ONE_ACCEPT = AlwaysSo("workers never wake up together for one connection, so no lock is needed")
+_FORK_HOOKS = AlwaysSo("Python's own fork hooks run in every process, always")
+_CLOSED = AlwaysSo("descriptors are never passed on to programs that the application starts")
+_FRESH = AlwaysSo("every request gets a fresh environ dictionary, always", takes_value=True, only=("holy",))
+_BUILT_IN = AlwaysSo("nothing has to be loaded: what this server has is built in", takes_value=True)
+
+ALWAYS_SO: Mapping[str, AlwaysSo] = {
+    "thunder-lock": _ONE_ACCEPT,
+    "py-call-osafterfork": _FORK_HOOKS,
+    "py-call-uwsgi-fork-hooks": _FORK_HOOKS,
+    "close-on-exec": _CLOSED,
+    "close-on-exec2": _CLOSED,
+    "wsgi-env-behaviour": _FRESH,
+    "wsgi-env-behavior": _FRESH,
+    "plugin-dir": _BUILT_IN,
+    "plugins-dir": _BUILT_IN,
+}
+
+PLUGIN_OPTIONS = frozenset({"plugin", "plugins", "need-plugin", "need-plugins"})
+
+# What PyPI's uWSGI has compiled in, and the names distributions give to the Python ones.
+BUILT_IN_PLUGINS = words(
+    """python gevent asyncio ping cache nagios rrdtool carbon rpc corerouter fastrouter http ugreen signal syslog
+    rsyslog logsocket router_uwsgi router_redirect router_basicauth zergpool redislog mongodblog router_rewrite
+    router_http logfile router_cache rawrouter router_static sslrouter spooler cheaper_busyness symcall
+    transformation_tofile transformation_gzip transformation_chunked transformation_offload router_memcached
+    router_redis router_hash router_expires router_metrics transformation_template stats_pusher_socket
+    router_fcgi greenlet"""
+)
+
+CONDITION_NAMES = words(
+    """if-env ifenv if-not-env if-opt if-not-opt if-exists ifexists if-not-exists if-file if-not-file if-dir
+    if-directory ifdir if-not-dir if-reload if-not-reload if-hostname if-not-hostname if-hostname-match
+    if-not-hostname-match if-plugin ifplugin if-not-plugin else for for-glob for-times for-readline end endif end-if
+    endfor end-for"""
+)
+"""Lines that only make sense inside a file, see `logic`."""
+
+KNOWN_NAMES: frozenset[str] = frozenset({*SUBJECT_OF, *REFUSED, *ALWAYS_SO, *PLUGIN_OPTIONS, *CONDITION_NAMES})
+"""Every long name that uWSGI gives a meaning and the settings do not."""
+
+_VERSIONED = re.compile(r"^(python|gevent)\d*$")
+
+
+def plugin_names(value: str) -> list[str]:
+    """The plain names in a `plugins =` value: comma or blank separated, perhaps paths of `*_plugin.so` files."""
+    names = (word.rpartition("/")[2] for word in re.split(r"[,\s]+", value) if word)
+    return [name.removesuffix(".so").removesuffix("_plugin") for name in names]
+
+
+def is_built_in(plugin: str) -> bool:
+    """Whether asking for this uWSGI plugin asks for nothing that has to be loaded here."""
+    return plugin in BUILT_IN_PLUGINS or _VERSIONED.match(plugin) is not None
+
+
+def plugin_refusal(plugin: str) -> str:
+    """The sentence for a plugin that is not built in."""
+    return f"the uWSGI plugin {plugin!r} cannot be loaded: this server is written in Python and has no C plugins"
+
+
+def not_available(name: str) -> str:
+    """Why this option of uWSGI's cannot be used here, or an empty string when it is none."""
+    if name in REFUSED:
+        return f"'{name}' is refused: {REFUSED[name]}"
+    if name in SUBJECT_OF:
+        return f"'{name}' is an option of uWSGI that this version does not have yet (subject: {SUBJECT_OF[name]})"
+    return ""

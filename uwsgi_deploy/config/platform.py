@@ -1,0 +1,84 @@
+"""What a platform says by convention: Heroku's `PORT`, `WEB_CONCURRENCY` and `DYNO`, and Procfile runners.
+
+Pure: environment in, options out. They rank above the built-in defaults and below everything that somebody wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.raw import RawOption
+
+SOCKET_OPTIONS = frozenset({"http-socket", "socket"})
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """A default that suits a platform, recognised by an environment variable."""
+
+    variable: str
+    option: str
+    value: str
+
+
+CONVENTIONS: tuple[Convention, ...] = (
+    # Heroku's router keeps idle connections for 90 s; closing first would answer a request with H18.
+    Convention("DYNO", "http-keepalive-timeout", "100"),
+    # Heroku kills 30 s after SIGTERM (R12), honcho after 5: be done before.
+    Convention("DYNO", "worker-reload-mercy", "25"),
+    Convention("HONCHO_PROCESS_NAME", "worker-reload-mercy", "4"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The options of the platform, and what it should be told."""
+
+    options: tuple[RawOption, ...]
+    warnings: tuple[str, ...]
+
+
+def platform_options(environ: Mapping[str, str], configured: Mapping[str, Collection[str]]) -> Platform:
+    """Options for what `configured` (name to values, all that somebody wrote) leaves open."""
+    warnings: list[str] = []
+    options = [
+        *_port(environ, configured, warnings),
+        *_concurrency(environ, configured, warnings),
+        *_conventions(environ, configured),
+    ]
+    return Platform(tuple(options), tuple(warnings))
+
+
+def _port(
+    environ: Mapping[str, str], configured: Mapping[str, Collection[str]], warnings: list[str]
+) -> Iterator[RawOption]:
+    port = environ.get("PORT", "").strip()
+    if not port:
+        return
+    if not port.isdigit() or not 0 <= int(port) <= 65535:
+        warnings.append(f"environment PORT: '{port}' is not a port number and is ignored")
+    elif SOCKET_OPTIONS.isdisjoint(configured):
+        yield RawOption("http-socket", f":{port}", "environment PORT")
+    elif "DYNO" in environ and not any(value.endswith(f":{port}") for value in configured.get("http-socket", ())):
+        warnings.append(f"environment PORT: no http-socket uses port {port}; Heroku will stop this dyno (error R10)")
+
+
+def _concurrency(
+    environ: Mapping[str, str], configured: Mapping[str, Collection[str]], warnings: list[str]
+) -> Iterator[RawOption]:
+    processes = environ.get("WEB_CONCURRENCY", "").strip()
+    if not processes or "processes" in configured:
+        return
+    if not processes.isdigit() or int(processes) == 0:
+        warnings.append(f"environment WEB_CONCURRENCY: '{processes}' is not a number of processes; 1 is used")
+        processes = "1"
+    yield RawOption("processes", processes, "environment WEB_CONCURRENCY")
+
+
+def _conventions(environ: Mapping[str, str], configured: Mapping[str, Collection[str]]) -> Iterator[RawOption]:
+    chosen: set[str] = set()
+    for convention in CONVENTIONS:
+        if convention.variable in environ and convention.option not in {*configured, *chosen}:
+            chosen.add(convention.option)
+            yield RawOption(convention.option, convention.value, f"environment {convention.variable}")

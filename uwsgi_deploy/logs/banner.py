@@ -1,0 +1,92 @@
+"""The start-up lines, worded as uWSGI's where scripts and people look for them. Pure, but for what the machine is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+import sys
+import time
+from collections.abc import Iterator
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.workers import WorkerSettings
+
+
+def starting(version: str, now: float) -> str:
+    """The first line of a server's log; `now` in unix seconds."""
+    bits = struct.calcsize("P") * 8
+    return f"*** Starting uWSGI-compatible uwsgi-deploy {version} ({bits}bit) on [{time.ctime(now)}] ***"
+
+
+def machine() -> Iterator[str]:
+    """Where the server runs."""
+    system = os.uname()
+    yield f"os: {system.sysname}-{system.release} {system.version}"
+    yield f"nodename: {system.nodename}"
+    yield f"machine: {system.machine}"
+    yield f"detected number of CPU cores: {len(os.sched_getaffinity(0))}"
+    yield f"current working directory: {os.getcwd()}"
+
+
+def interpreter() -> Iterator[str]:
+    """What runs the application."""
+    version = sys.version.replace("\n", "")
+    yield f"Python version: {version}"
+    yield f"Python executable: {sys.executable} ({platform.python_implementation()})"
+    yield "python threads support enabled"
+
+
+def limits(settings: Settings, *, backlog: int, shared_bytes: int) -> Iterator[str]:
+    """The limits in force and the mode of operation."""
+    workers = settings.workers
+    cores = workers.processes * workers.threads
+    yield f"your server socket listen backlog is limited to {backlog} connections"
+    yield f"your mercy for graceful operations on workers is {workers.worker_reload_mercy:g} seconds"
+    yield f"your request buffer size is {settings.http.buffer_size} bytes"
+    yield f"mapped {shared_bytes} bytes ({shared_bytes // 1024} KB) for {cores} cores"
+    yield f"*** Operational MODE: {mode(workers)} ***"
+
+
+def mode(workers: WorkerSettings) -> str:
+    """uWSGI's name for the combination of processes and threads."""
+    if workers.threads > 1:
+        return "preforking+threaded" if workers.processes > 1 else "threaded"
+    return "preforking" if workers.processes > 1 else "single process"
+
+
+def application_ready(seconds: float, pid: int) -> str:
+    """The application was loaded in process `pid`."""
+    return (
+        f"WSGI app 0 (mountpoint='') ready in {int(seconds)} seconds on interpreter {id(sys):#x} "
+        f"pid: {pid} (default app)"
+    )
+
+
+def application_missing() -> tuple[str, str]:
+    """No application could be loaded, and the server ends."""
+    return (
+        "unable to load app 0 (mountpoint='') (callable not found or import error)",
+        "*** no app loaded. GAME OVER ***",
+    )
+
+
+def master_spawned(pid: int) -> str:
+    """The master is at work."""
+    return f"spawned uWSGI master process (pid: {pid})"
+
+
+def worker_spawned(wid: int, pid: int, cores: int) -> str:
+    """A worker was started for the first time."""
+    return f"spawned uWSGI worker {wid} (pid: {pid}, cores: {cores})"
+
+
+def only_worker(pid: int, cores: int) -> str:
+    """The server runs without a master: this process is its worker."""
+    return f"spawned uWSGI worker 1 (and the only) (pid: {pid}, cores: {cores})"
+
+
+def ready(workers: int) -> str:
+    """All workers accept connections: from here on the server serves."""
+    what = "1 worker accepts" if workers == 1 else f"{workers} workers accept"
+    return f"*** uwsgi-deploy is ready: {what} requests ***"

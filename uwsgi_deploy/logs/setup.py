@@ -1,0 +1,67 @@
+"""Where the log goes, and the one function that writes a server message to it.
+
+The log is descriptor 2; `logto` puts a file there and on descriptor 1. Nothing here knows what is logged.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from uwsgi_deploy.config.settings.logs import LogSettings
+from uwsgi_deploy.errors import ConfigError
+
+LOG_FILE_MODE = 0o640  # as uWSGI's
+
+
+def open_log(settings: LogSettings) -> None:
+    """Make descriptors 0 to 2 usable, send 1 and 2 to `logto` if it is set; ConfigError when that cannot be opened.
+
+    Standard input becomes /dev/null: no worker may wait for a terminal. Text streams become line-buffered, so that what
+    applications print appears at once and is not written again by forked processes.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    for descriptor in (1, 2):
+        if not _is_open(descriptor):
+            os.dup2(null, descriptor)  # else the next socket would become standard output
+    if null > 2:
+        os.close(null)
+    if settings.logto:
+        _send_to_file(os.path.abspath(settings.logto))
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def log(message: str) -> None:
+    """Write one message as whole lines with a single system call. A log that cannot be written stops nobody."""
+    data = (message.rstrip("\n") + "\n").encode("utf-8", "backslashreplace")
+    try:
+        written = os.write(2, data)
+        while written < len(data):  # a pipe takes a long message in pieces
+            written += os.write(2, data[written:])
+    except OSError:
+        return  # the reader is gone or the disk is full, and there is nowhere to say it
+
+
+def _send_to_file(path: str) -> None:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_FILE_MODE)
+    except OSError as error:
+        raise ConfigError("logto", f"cannot open {path}: {error.strerror}") from None
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,2 @@
+"""The supervisor: observes processes, decides with pure policies, acts in one executor. Never imports
+the application."""

@@ -1,0 +1,61 @@
+"""What policies may ask for: values that `master.executor` turns into system calls, and nobody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StartTemplate:
+    """Load the application in a new template process."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopTemplate:
+    """Let a template end; one that does not is killed."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillTemplate:
+    """A template did not end in time."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderWorker:
+    """Have the template fork worker `wid` into `bank` of its records."""
+
+    wid: int
+    bank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Tell a worker to end with a signal; it has `grace` seconds before it is killed, None means for ever."""
+
+    serial: int
+    signal: int
+    grace: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a worker that did not end in time."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseListeners:
+    """Close the master's own listening sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishReload:
+    """Every worker runs the new code."""
+
+
+Action = StartTemplate | StopTemplate | KillTemplate | OrderWorker | Dismiss | Kill | CloseListeners | FinishReload

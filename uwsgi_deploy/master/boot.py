@@ -1,0 +1,228 @@
+"""From settings to a running server and back to an empty machine, in ordered steps.
+
+What is wrong with the settings is found before anything is opened; sockets are bound before privileges are dropped and
+before the application is loaded, so that the errors people can mend quickly come first. Whatever a step created is
+undone on the way out. `run_server` is what `cli` and `uwsgi_deploy.run` call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import uwsgi_deploy
+from uwsgi_deploy.config.checks import check, require_socket
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import ConfigError, ServerError
+from uwsgi_deploy.logs import banner
+from uwsgi_deploy.logs.setup import log, open_log
+from uwsgi_deploy.master.executor import Resources
+from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
+from uwsgi_deploy.net.listener import (
+    Listener,
+    bind_listeners,
+    check_addresses,
+    close_listeners,
+    listen_backlog,
+    remove_unix_sockets,
+)
+from uwsgi_deploy.process import identity, prctl, signals, titles
+from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.identity import Identity
+from uwsgi_deploy.process.pidfile import PidFile, write_pidfile
+from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.worker.template import Serve, load
+from uwsgi_deploy.worker.worker import WorkerContext, run_worker
+from uwsgi_deploy.wsgi.loader import check_application
+
+# Where Python callers' settings come from, for messages; `cli` has checked its own with better origins already.
+ORIGINS = dict.fromkeys(("processes", "threads", "env", "master"), "settings")
+
+
+def run_server(
+    configuration_settings: Settings, *, notices: Sequence[str] = (), serve: Serve = run_worker, is_last: bool = False
+) -> int:
+    """Serve until stopped and return the exit code; ServerError when the server cannot start, with nothing left behind.
+
+    notices: lines of the configuration for the log. serve: a worker's life, another one only in tests.
+    is_last: the process ends when this returns.
+    """
+    lines = list(notices)
+    settings = check(configuration_settings, ORIGINS, lines.append)
+    who = _check(settings)
+    open_log(settings.logs)
+    _log_lines([banner.starting(uwsgi_deploy.__version__, time.time()), *lines, *banner.machine()])
+    with ExitStack() as cleanup:
+        cleanup.enter_context(signals.handlers_restored(is_last=is_last))
+        wakeup = None
+        if settings.workers.master:
+            _adopt_orphans()
+            wakeup = signals.Wakeup()
+            cleanup.callback(wakeup.close)
+        _heed_signals(WATCHED_SIGNALS if wakeup else ())
+        try:
+            vacuum = Vacuum()
+            listeners = _open_everything(settings, who, vacuum)
+        except BaseException:
+            vacuum.clean()
+            raise
+        cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
+        scoreboard = Scoreboard(settings.workers.processes)
+        backlog = listen_backlog(settings.sockets.listen)
+        _log_lines(banner.interpreter())
+        _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
+        try:
+            if wakeup is None:
+                return _serve_alone(settings, listeners, scoreboard, serve)
+            return _supervise(Resources(settings, listeners, scoreboard, serve, vacuum.private), wakeup)
+        except ServerError:
+            vacuum.clean()
+            raise
+
+
+# --- before anything is opened ----------------------------------------------------------------------------------------
+
+
+def _check(settings: Settings) -> Identity:
+    """ConfigError for what cannot work; returns whom the server is to become."""
+    require_socket(settings)
+    check_addresses(settings.sockets)
+    application = settings.application
+    start = Path(application.chdir or ".")
+    if application.chdir and not start.is_dir():
+        raise ConfigError("chdir", f"there is no directory {start.absolute()}")
+    if application.chdir2 and not (start / application.chdir2).is_dir():
+        raise ConfigError("chdir2", f"there is no directory {(start / application.chdir2).absolute()}")
+    check_application(application)
+    if settings.sockets.chown_socket:
+        identity.resolve_owner(settings.sockets.chown_socket, "chown-socket")
+    return identity.resolve_identity(settings.identity)
+
+
+def _adopt_orphans() -> None:
+    """Workers become the master's children when the process between it and them exits."""
+    try:
+        prctl.become_subreaper()
+    except OSError as error:
+        if os.getpid() != 1:  # PID 1 adopts orphans anyway
+            reason = f"this system does not let a process adopt orphans ({error.strerror})"
+            raise ServerError(f"{reason}; run with master = false") from None
+
+
+def _heed_signals(watched: Sequence[int]) -> None:
+    """From now on a signal ends the server in an orderly way, whatever it is doing."""
+    signals.heed(watched)
+    if not watched:  # no master: until the worker has handlers of its own
+        for number in signals.LIFE:
+            signal.signal(number, signal.default_int_handler)
+
+
+# --- opening and undoing ----------------------------------------------------------------------------------------------
+
+
+class Vacuum:
+    """What the server created, and its removal; each thing is removed once."""
+
+    def __init__(self) -> None:
+        self._creator = os.getpid()
+        self._pidfile: PidFile | None = None
+        self._listeners: tuple[Listener, ...] = ()
+
+    def add_pidfile(self, pidfile: PidFile) -> None:
+        """A pid file was written."""
+        self._pidfile = pidfile
+
+    def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
+        """Sockets were bound."""
+        self._listeners = listeners
+
+    @property
+    def private(self) -> tuple[int, ...]:
+        """Descriptors that only the master may hold."""
+        return (self._pidfile.descriptor,) if self._pidfile is not None else ()
+
+    def clean(self) -> None:
+        """Remove files that are still ours, close everything; nothing in a process that the application forked."""
+        if os.getpid() != self._creator:
+            return
+        if self._pidfile is not None:
+            _log_lines(self._pidfile.remove())
+        _log_lines(remove_unix_sockets(self._listeners))
+        self.close()
+
+    def close(self) -> None:
+        """Close everything and leave the files."""
+        if self._pidfile is not None:
+            self._pidfile.close()
+        close_listeners(self._listeners)
+        self._pidfile, self._listeners = None, ()
+
+
+def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple[Listener, ...]:
+    """Name, pid file, directory, sockets; then drop privileges."""
+    titles.set_title(settings.identity, titles.MASTER if settings.workers.master else titles.worker_role(1))
+    if settings.identity.umask is not None:
+        os.umask(settings.identity.umask)
+    if settings.identity.pidfile:
+        log(f"writing pidfile to {settings.identity.pidfile}")
+        vacuum.add_pidfile(write_pidfile(settings.identity.pidfile, os.getpid()))
+    if settings.application.chdir:
+        log(f"chdir() to {settings.application.chdir}")
+        _change_directory(settings.application.chdir)
+    if not settings.workers.master:
+        log("*** WARNING: you are running uWSGI without its master process manager ***")
+    listeners = bind_listeners(settings.sockets, owner=_socket_owner(settings, who), warn=log)
+    vacuum.add_listeners(listeners)
+    _log_lines(listener.describe() for listener in listeners)
+    if who.owner is None and os.geteuid() == 0:
+        log("uWSGI running as root, you can use --uid/--gid/--chroot options")
+    _log_lines(identity.assume(who))
+    _log_lines(identity.root_warnings())
+    return listeners
+
+
+def _change_directory(path: str) -> None:
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise ConfigError("chdir", f"cannot change to {path}: {error.strerror}") from None
+
+
+def _socket_owner(settings: Settings, who: Identity) -> tuple[int, int] | None:
+    """Whom Unix sockets belong to: chown-socket's user, else the one the server becomes (uWSGI binds as that one)."""
+    if settings.sockets.chown_socket:
+        return identity.resolve_owner(settings.sockets.chown_socket, "chown-socket")
+    return who.owner if os.geteuid() == 0 else None
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+
+
+def _supervise(resources: Resources, wakeup: signals.Wakeup) -> int:
+    log(banner.master_spawned(os.getpid()))
+    Master(resources, wakeup).run()
+    return ExitCode.OK
+
+
+def _serve_alone(settings: Settings, listeners: tuple[Listener, ...], scoreboard: Scoreboard, serve: Serve) -> int:
+    """Without a master this process is the worker."""
+    try:
+        application = load(settings)
+        scoreboard.occupy(1, 0, generation=1, started=int(time.time()))
+        log("*** uWSGI is running in single interpreter mode ***")
+        log(banner.only_worker(os.getpid(), settings.workers.threads))
+        log(banner.ready(1))
+        code = serve(WorkerContext(settings, listeners, 1, scoreboard, None), application)
+    except KeyboardInterrupt:
+        code = ExitCode.OK  # told to end while the application was loaded
+    log("goodbye to uWSGI.")
+    return code
+
+
+def _log_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        log(line)

@@ -1,0 +1,300 @@
+"""The master's loop: observe, write the facts into the fleet, let the policies decide, perform.
+
+It sleeps in one `poll` until something happens or is due, and never imports or calls the application.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+from uwsgi_deploy.errors import AppLoadError
+from uwsgi_deploy.logs import banner
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master.actions import Action
+from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, command_of
+from uwsgi_deploy.master.executor import Executor, Resources
+from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.observe import Exit, Observation, Observer
+from uwsgi_deploy.master.policies.reload import reload, retire_templates
+from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
+from uwsgi_deploy.master.policies.stop import mercy, mercy_of, stop
+from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.signals import Wakeup
+from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
+from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
+
+Policy = Callable[[Fleet, float], Iterator[Action]]
+POLICIES: tuple[Policy, ...] = (stop, mercy, retire_templates, respawn, reload)
+WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
+
+# A new version whose worker ended unexpectedly this often in a row is given up.
+MOST_FAILED_SUCCESSORS = 3
+
+
+class Master:
+    """One run of the server. `wakeup` is fed by the signals in `WATCHED_SIGNALS` since before anything was opened."""
+
+    def __init__(self, resources: Resources, wakeup: Wakeup) -> None:
+        settings = resources.settings
+        self._workers = settings.workers
+        self._scoreboard: Scoreboard = resources.scoreboard
+        self._fleet = Fleet(settings.workers.processes, mercy=settings.workers.worker_reload_mercy)
+        self._observer = Observer(wakeup, resources.scoreboard)
+        self._executor = Executor(resources, self._fleet, self._observer)
+        self._unclaimed: dict[int, Exit] = {}
+
+    def run(self) -> None:
+        """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
+        observation = None
+        while not (self._fleet.stop is not None and self._fleet.is_gone):
+            observation = self._observer.wait(self._next_deadline(observation))
+            self._learn(observation)
+            for policy in POLICIES:
+                for action in tuple(policy(self._fleet, observation.now)):
+                    self._executor.perform(action, observation.now)
+        log("goodbye to uWSGI.")
+        if self._fleet.stop.error is not None:
+            raise self._fleet.stop.error
+
+    def _next_deadline(self, last: Observation | None) -> float | None:
+        """When to look again at the latest; at the start at once."""
+        if last is None:
+            return 0.0
+        return min((deadline for deadline in self._fleet.deadlines() if deadline > last.now), default=None)
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    def _learn(self, observation: Observation) -> None:
+        now = observation.now
+        for number in observation.signals:
+            self._obey(number, now)
+        for generation, message in observation.messages:
+            self._hear(generation, message, now)
+        for ended in observation.exits:
+            self._bury(ended, now)
+        if not any(worker.phase is Phase.ORDERED for worker in self._fleet.workers()):
+            self._unclaimed.clear()
+        self._read_scoreboard(now)
+
+    def _obey(self, number: int, now: float) -> None:
+        command = command_of(number, die_on_term=self._workers.die_on_term)
+        if command is Command.STATISTICS:
+            self._log_statistics()
+        elif command in (Command.RELOAD, Command.BRUTAL_RELOAD):
+            self._begin_reload(brutal=command is Command.BRUTAL_RELOAD)
+        elif command is not None:
+            self._begin_stop(number, now, immediate=command is Command.STOP_NOW)
+
+    def _begin_stop(self, number: int, now: float, *, immediate: bool) -> None:
+        fleet = self._fleet
+        if fleet.stop is None:
+            log(
+                "SIGINT/SIGTERM received...killing workers..."
+                if not immediate
+                else "SIGQUIT received...leaving at once..."
+            )
+            fleet.begin_stop(now)
+        elif not immediate and now - fleet.stop.since < SAME_STOP.get(number, 0.0):
+            return
+        else:
+            immediate = True
+            if not fleet.stop.immediate:
+                log("told to stop again: leaving at once...")
+        if immediate and fleet.stop is not None:
+            fleet.stop.immediate = True
+
+    def _begin_reload(self, *, brutal: bool) -> None:
+        if self._fleet.stop is not None:
+            return
+        if not self._fleet.booted:
+            log("reload ignored: the server is still starting")
+        elif self._fleet.begin_reload(brutal=brutal):
+            words = "...brutally killing workers..." if brutal else "...gracefully killing workers..."
+            log(f"{words} (after the new application is loaded; until then the present one serves)")
+        else:
+            log("a reload is running; another one follows")
+
+    def _log_statistics(self) -> None:
+        for worker in self._fleet.workers():
+            record = self._scoreboard.record_in(worker.wid, worker.bank)
+            state = WorkerState(record[Field.STATE]).name.lower()
+            log(
+                f"worker {worker.wid} (pid: {worker.pid}): {state}, generation {worker.generation}, "
+                f"{record[Field.DELTA_REQUESTS]} requests, {self._scoreboard.requests(worker.wid)} with predecessors"
+            )
+
+    # --- messages of templates ----------------------------------------------------------------------------------------
+
+    def _hear(self, generation: int, message: Message, now: float) -> None:
+        match message:
+            case TemplateReady():
+                self._promote(generation)
+            case Spawned(serial, pid):
+                self._greet(serial, pid, now)
+            case SpawnFailed(serial, reason):
+                self._miss(serial, reason, now)
+            case LoadFailed(serial):
+                self._note_load_failure(generation, message, now)
+            case _:
+                raise AssertionError(f"a template never says {message!r}")
+
+    def _promote(self, generation: int) -> None:
+        """A template is loaded: it takes the orders from now on."""
+        fleet = self._fleet
+        template = fleet.template_of_generation(generation)
+        if template is None or template.stopping:
+            return
+        template.ready = True
+        fleet.template_failures = 0
+        if fleet.reload is not None and generation > fleet.reload.beyond:
+            fleet.reload.promoted = True
+        if not fleet.booted:
+            log("*** uWSGI is running in single interpreter mode ***")
+
+    def _greet(self, serial: int, pid: int, now: float) -> None:
+        worker = self._fleet.worker_of_serial(serial)
+        if worker is None:
+            return
+        self._fleet.born(worker, pid, now)
+        if worker.is_first:
+            log(banner.worker_spawned(worker.wid, pid, self._workers.threads))
+        else:
+            log(f"Respawned uWSGI worker {worker.wid} (new pid: {pid})")
+        ended = self._unclaimed.pop(pid, None)
+        if ended is not None:
+            self._bury_worker(worker, ended, now)
+
+    def _miss(self, serial: int, reason: str, now: float) -> None:
+        worker = self._fleet.worker_of_serial(serial)
+        if worker is None:
+            return
+        log(f"*** worker {worker.wid} cannot be forked: {reason} ***")
+        self._fleet.gone(worker)
+        slot = self._fleet.slot(worker.wid)
+        slot.failures = max(1, slot.failures) + 1
+        slot.not_before = now + pause_after(slot.failures)
+
+    def _note_load_failure(self, generation: int, failure: LoadFailed, now: float) -> None:
+        fleet = self._fleet
+        error = AppLoadError(failure.message, details=failure.details)
+        error.exit_code = failure.exit_code
+        template = fleet.template_of_generation(generation)
+        if failure.serial == 0 and template is not None:
+            template.failed = True
+        if fleet.stop is not None:
+            return
+        if not fleet.booted:
+            self._announce_end(failure)
+            fleet.begin_stop(now, error=error)
+            return
+        log(f"{failure.details}\n{failure.message}" if failure.details else failure.message)
+        self._give_up_new_code(now)
+
+    def _announce_end(self, failure: LoadFailed) -> None:
+        worker = self._fleet.worker_of_serial(failure.serial)
+        if worker is not None:
+            log(f"OOPS ! failed loading app in worker {worker.wid} (pid {worker.pid})")
+            log("need-app requested, destroying the instance...")
+        if failure.exit_code == ExitCode.NO_APPLICATION:
+            for line in banner.application_missing():
+                log(line)
+
+    def _give_up_new_code(self, now: float) -> None:
+        """A new version does not load: the old one goes on serving, and a lost template is tried again later."""
+        fleet = self._fleet
+        fleet.template_failures += 1
+        fleet.template_not_before = now + max(1.0, pause_after(fleet.template_failures))
+        self._cancel_reload("the new application cannot be loaded")
+
+    def _cancel_reload(self, reason: str) -> None:
+        fleet = self._fleet
+        if fleet.reload is None:
+            return
+        cancelled, fleet.reload = fleet.reload, None
+        log(f"*** reload cancelled: {reason}, the old one goes on serving ***")
+        if cancelled.again:
+            fleet.begin_reload(brutal=cancelled.brutal)
+
+    # --- ends of children ---------------------------------------------------------------------------------------------
+
+    def _bury(self, ended: Exit, now: float) -> None:
+        worker = self._fleet.worker_of_pid(ended.pid)
+        if worker is not None:
+            self._bury_worker(worker, ended, now)
+            return
+        template = self._fleet.template_of_pid(ended.pid)
+        if template is not None:
+            self._bury_template(template, ended, now)
+            return
+        # A stranger (an orphan of the application, adopted), or a worker whose birth was not announced yet.
+        self._unclaimed[ended.pid] = ended
+
+    def _bury_worker(self, worker: Worker, ended: Exit, now: float) -> None:
+        fleet = self._fleet
+        self._scoreboard.vacate(worker.wid, worker.bank)
+        fleet.gone(worker)
+        if fleet.stop is not None:
+            log(f"worker {worker.wid} buried after {int(now - fleet.stop.since)} seconds")
+            return
+        slot = fleet.slot(worker.wid)
+        if worker.phase is Phase.LEAVING and ended.signal not in (0, worker.told, signal.SIGKILL):
+            log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) MYSTERIOUSLY killed by signal {ended.signal} :(")
+            return
+        if worker.phase is Phase.LEAVING or ended.code == ExitCode.RETIRED:
+            log(f"worker {worker.wid} killed successfully (pid: {worker.pid})")
+            return
+        slot.failures = failures_after(slot.failures, now - worker.born)
+        slot.not_before = now + pause_after(slot.failures)
+        if slot.failures >= MOST_FAILED_SUCCESSORS and slot.staying:
+            self._cancel_reload(f"worker {slot.wid} of the new application ends at once")
+        if ended.code == ExitCode.NO_APPLICATION:
+            log(f"OOPS ! failed loading app in worker {worker.wid} (pid {worker.pid}) :( trying again...")
+        elif ended.signal or ended.code:
+            how = f", {ended.describe()}"
+            log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) died{how} :( trying respawn ...")
+        else:
+            log(f"worker {worker.wid} (pid: {worker.pid}) ended without being asked by the master, trying respawn ...")
+
+    def _bury_template(self, template: Template, ended: Exit, now: float) -> None:
+        fleet = self._fleet
+        fleet.templates.remove(template)
+        self._observer.detach(template.generation)
+        for worker in [w for w in fleet.workers() if w.phase is Phase.ORDERED and w.generation == template.generation]:
+            fleet.gone(worker)
+        if template.stopping or template.failed or fleet.stop is not None:
+            return
+        if template.ready:
+            log(
+                f"the template (pid: {template.pid}) died, {ended.describe()}; "
+                "the application is loaded again when a worker is needed"
+            )
+            return
+        reason = f"the process that loaded the application ended while loading it, {ended.describe()}"
+        if not fleet.booted and fleet.stop is None:
+            fleet.begin_stop(now, error=AppLoadError(reason))
+            return
+        log(reason)
+        self._give_up_new_code(now)
+
+    # --- the scoreboard -----------------------------------------------------------------------------------------------
+
+    def _read_scoreboard(self, now: float) -> None:
+        fleet, scoreboard = self._fleet, self._scoreboard
+        for worker in fleet.workers():
+            if worker.phase is Phase.STARTING and scoreboard.is_ready(worker.wid, worker.bank, worker.pid):
+                worker.move(Phase.READY)
+            if worker.phase is Phase.READY and scoreboard.state(worker.wid, worker.bank) is WorkerState.RETIRING:
+                grace = mercy_of(fleet)
+                fleet.retires(worker, None if grace is None else now + grace)
+        if not fleet.booted and fleet.stop is None and self._all_ready():
+            fleet.booted = True
+            log(banner.ready(len(fleet.slots)))
+
+    def _all_ready(self) -> bool:
+        return all(
+            slot.spawned
+            and all(worker.phase in (Phase.READY, Phase.LEAVING) for worker in slot.workers)
+            and slot.workers
+            for slot in self._fleet.slots
+        )

@@ -1,0 +1,117 @@
+"""What the master sees: signals, messages of templates, ends of children, the clock. Decides nothing.
+
+One `poll` for everything, without a timeout when nothing is due: an idle master uses no processor time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from dataclasses import dataclass
+
+from uwsgi_deploy.process.signals import Wakeup
+from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.worker import channel
+from uwsgi_deploy.worker.channel import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A child ended: with `code`, or by `signal` (the other one is 0)."""
+
+    pid: int
+    code: int
+    signal: int
+
+    def describe(self) -> str:
+        """`killed by signal 9` or `exit code 3`."""
+        return f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that happened since the last one. `messages` are (generation of the template, message)."""
+
+    now: float
+    signals: tuple[int, ...]
+    messages: tuple[tuple[int, Message], ...]
+    exits: tuple[Exit, ...]
+
+
+class Observer:
+    """Waits for something to happen and collects it."""
+
+    def __init__(self, wakeup: Wakeup, scoreboard: Scoreboard) -> None:
+        self._wakeup, self._scoreboard = wakeup, scoreboard
+        self._channels: dict[int, socket.socket] = {}
+        self._poll = select.poll()
+        for descriptor in (wakeup.fileno(), scoreboard.wake_fd):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def attach(self, generation: int, end: socket.socket) -> None:
+        """Listen to a new template."""
+        end.setblocking(False)
+        self._channels[generation] = end
+        self._poll.register(end, select.POLLIN)
+
+    def channel(self, generation: int) -> socket.socket | None:
+        """The channel to a template, while it is open."""
+        return self._channels.get(generation)
+
+    def detach(self, generation: int) -> None:
+        """Forget a template's channel."""
+        end = self._channels.pop(generation, None)
+        if end is not None:
+            self._poll.unregister(end)
+            end.close()
+
+    def descriptors(self) -> list[int]:
+        """Descriptors that are the master's alone; children close them."""
+        return [*self._wakeup.descriptors, *(end.fileno() for end in self._channels.values())]
+
+    def wait(self, deadline: float | None) -> Observation:
+        """Wait until something happens, or until the monotonic instant `deadline`."""
+        if deadline is None:
+            self._poll.poll()
+        else:
+            self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        self._scoreboard.acknowledge()
+        signals = self._wakeup.drain()
+        # Ends are collected before messages are read: what a child said before it ended is then among the messages.
+        exits = _reap()
+        return Observation(time.monotonic(), signals, self._messages(), exits)
+
+    def _messages(self) -> tuple[tuple[int, Message], ...]:
+        found: list[tuple[int, Message]] = []
+        for generation, end in list(self._channels.items()):
+            while (message := self._receive(generation, end)) is not None:
+                found.append((generation, message))
+        return tuple(found)
+
+    def _receive(self, generation: int, end: socket.socket) -> Message | None:
+        try:
+            message = channel.receive(end)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            message = None
+        if message is None:
+            self.detach(generation)  # the template is ending; its exit tells the rest
+        return message
+
+
+def _reap() -> tuple[Exit, ...]:
+    """Every child that has ended, adopted strangers too (as PID 1, and as subreaper)."""
+    exits = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid == 0:
+            break
+        code = os.waitstatus_to_exitcode(status)
+        exits.append(Exit(pid, code, 0) if code >= 0 else Exit(pid, 0, -code))
+    return tuple(exits)

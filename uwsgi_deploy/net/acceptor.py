@@ -1,0 +1,155 @@
+"""Takes new clients from the listening sockets, fairly among the workers that share them.
+
+Every worker watches the listeners with EPOLLEXCLUSIVE: the kernel wakes one that waits. A worker accepts only what its
+free cores can serve at once, so that no client waits behind a busy worker while another one is idle.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from select import EPOLLEXCLUSIVE, EPOLLIN
+from typing import Any, NamedTuple, TypeAlias
+
+from uwsgi_deploy.protocol.messages import Codec
+
+_PAUSE = 0.5
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """What the workers of one listener know of each other.
+
+    idle: a byte per worker, 1 while it waits for events; `own` is this worker's index. call_fd: an eventfd that all of
+    them watch; writing to it wakes one that is idle, to accept what another had no time for.
+    """
+
+    idle: memoryview
+    own: int
+    call_fd: int
+
+    def anyone_idle(self) -> bool:
+        """Whether another worker waits for events (asked by a worker that does not)."""
+        return 1 in self.idle.tolist()
+
+
+class Endpoint(NamedTuple):
+    """A listening socket and what its clients speak."""
+
+    socket: socket.socket
+    codec: Codec
+
+
+# Takes over a new connection: descriptor (non-blocking), peer address, codec.
+Admit: TypeAlias = Callable[[int, Any, Codec], None]
+
+
+class Acceptor:
+    """See the module. Used by the reactor's leader only.
+
+    at_once: clients to accept in a round even when all cores are taken; more than 1 only without siblings.
+    admit: given each new connection. shortage: called when the process has run out of descriptors.
+    """
+
+    def __init__(
+        self,
+        epoll: select.epoll,
+        endpoints: Sequence[Endpoint],
+        *,
+        at_once: int,
+        siblings: Siblings | None,
+        admit: Admit,
+        shortage: Callable[[], None],
+    ) -> None:
+        self._epoll, self._at_once, self._siblings = epoll, at_once, siblings
+        self._admit, self._shortage = admit, shortage
+        self._endpoints = {endpoint.socket.fileno(): endpoint for endpoint in endpoints}
+        self._resume_at: float | None = None
+        self._listen()
+        if siblings is not None:
+            epoll.register(siblings.call_fd, EPOLLIN | EPOLLEXCLUSIVE)
+
+    @property
+    def paused(self) -> bool:
+        """Whether `resume` has to be called from time to time."""
+        return self._resume_at is not None
+
+    def on_event(self, fd: int, *, now: float, room: int) -> None:
+        """Accept if `fd` says that somebody waits. room: cores that are free and have nothing to do."""
+        if endpoint := self._endpoints.get(fd):
+            self._accept(endpoint, now=now, room=room)
+        elif self._siblings is not None and fd == self._siblings.call_fd:
+            self._called(now=now, room=room)
+
+    def resume(self, now: float) -> None:
+        """Listen again after a shortage of descriptors."""
+        if self._resume_at is not None and now >= self._resume_at:
+            self._resume_at = None
+            self._listen()
+
+    def leave(self, *, now: float, backlog: bool) -> None:
+        """Stop for good. backlog: first accept all that the kernel has already accepted, because nobody else will."""
+        for fd, endpoint in list(self._endpoints.items()):
+            while backlog and not self.paused and self._accept_one(endpoint, now):
+                pass
+            if not self.paused:
+                self._epoll.unregister(fd)
+            endpoint.socket.close()
+        self._endpoints.clear()
+        self._resume_at = None
+        if self._siblings is not None:
+            self._epoll.unregister(self._siblings.call_fd)
+            self._siblings = None
+
+    def _listen(self) -> None:
+        for fd in self._endpoints:
+            self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)
+
+    def _accept(self, endpoint: Endpoint, *, now: float, room: int) -> None:
+        """What cannot be served at once stays in the listen queue for an idle sibling.
+
+        That sibling is called: the kernel woke only this worker.
+        """
+        if self._siblings is not None and room <= 0:
+            if self._siblings.anyone_idle():
+                os.eventfd_write(self._siblings.call_fd, 1)
+            return
+        for _ in range(max(room, self._at_once)):
+            if not self._accept_one(endpoint, now):
+                return
+
+    def _accept_one(self, endpoint: Endpoint, now: float) -> bool:
+        try:
+            # Not accept(): that makes a socket object, which costs more than all else here.
+            fd, address = endpoint.socket._accept()  # type: ignore[attr-defined]
+        except (BlockingIOError, ConnectionError):
+            return False
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                self._pause(now)
+            return False  # or a connection that was already in trouble (accept(2)): the next round tries again
+        os.set_blocking(fd, False)
+        self._admit(fd, address, endpoint.codec)
+        return True
+
+    def _pause(self, now: float) -> None:
+        """Leave new clients in the listen queue for a moment."""
+        for fd in self._endpoints:
+            self._epoll.unregister(fd)
+        self._resume_at = now + _PAUSE
+        self._shortage()
+
+    def _called(self, *, now: float, room: int) -> None:
+        """Another worker has no time for a new client."""
+        assert self._siblings is not None
+        try:
+            os.eventfd_read(self._siblings.call_fd)
+        except BlockingIOError:
+            return  # a third one was faster
+        for endpoint in list(self._endpoints.values()):
+            self._accept(endpoint, now=now, room=room)

@@ -1,0 +1,419 @@
+"""Make the listening sockets, describe them, and remove what they left in the file system.
+
+`bind_listeners` either returns all sockets or raises after closing and unlinking what it made. It decides no policy:
+who owns Unix sockets is told by the caller, and what is worth a line in the log goes through the `warn` callable.
+Called by `master.boot` before privileges are dropped and before the application is loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uwsgi_deploy.config.settings.sockets import SocketSettings
+from uwsgi_deploy.errors import BindError
+from uwsgi_deploy.net.address import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
+from uwsgi_deploy.types import Protocol
+
+DEFAULT_BACKLOG = 1024
+# How long the kernel may hold back a connection that carries no data (TCP_DEFER_ACCEPT, seconds).
+DEFER_ACCEPT = 4
+SOMAXCONN_FILE = Path("/proc/sys/net/core/somaxconn")
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket. `name` is as printed: `127.0.0.1:8000`, `:8000`, `/run/x.sock`, `@name`."""
+
+    socket: socket.socket
+    protocol: Protocol
+    name: str
+    index: int
+    created_inode: int | None = None
+    auto_port: bool = False
+    inherited: bool = False
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether clients reach it through a Unix socket."""
+        return self.socket.family == socket.AF_UNIX
+
+    @property
+    def server_name(self) -> str:
+        """SERVER_NAME for clients that name no host: the address's host, this machine's name when it has none."""
+        host = "" if self.is_unix else self.name.rpartition(":")[0].strip("[]")
+        return socket.gethostname() if host in WILDCARDS else host
+
+    @property
+    def server_port(self) -> str:
+        """SERVER_PORT: the bound port, 80 for a Unix socket as uWSGI says."""
+        return "80" if self.is_unix else self.name.rpartition(":")[2]
+
+    def describe(self) -> str:
+        """The start-up line about this socket, in uWSGI's words."""
+        if self.inherited:
+            kind = "UNIX" if self.is_unix else "INET"
+            return f"uwsgi socket {self.index} inherited {kind} address {self.name} fd {self.socket.fileno()}"
+        kind = "UNIX" if self.is_unix else "TCP"
+        auto = " (port auto-assigned)" if self.auto_port else ""
+        return f"uwsgi socket {self.index} bound to {kind} address {self.name}{auto} fd {self.socket.fileno()}"
+
+
+WILDCARDS = frozenset({"", "*", "0.0.0.0", "::"})
+
+
+def _discard(message: str) -> None:
+    """Where warnings go when nobody listens."""
+
+
+def bind_listeners(
+    settings: SocketSettings, *, owner: tuple[int, int] | None = None, warn: Warn = _discard
+) -> tuple[Listener, ...]:
+    """Open every socket of the settings, non-blocking and closed on exec; BindError or ConfigError if one fails.
+
+    owner: (uid, gid) that Unix sockets are given to (-1 leaves one as it is); None leaves them to the creator.
+    """
+    addresses = list(_wanted(settings))
+    backlog = listen_backlog(settings.listen, warn)
+    listeners: list[Listener] = []
+    try:
+        for address, protocol, text in addresses:
+            opened = _open(address, settings, owner, warn)
+            listener = _adopt(opened, address, protocol, text=text, index=len(listeners))
+            listeners.append(listener)
+            _listen(listener, settings, backlog)
+    except BaseException:
+        close_listeners(listeners)
+        remove_unix_sockets(listeners)
+        raise
+    return tuple(listeners)
+
+
+def check_addresses(settings: SocketSettings) -> None:
+    """ConfigError for an address that is none, before anything is opened."""
+    for _ in _wanted(settings):
+        continue
+
+
+def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
+    for text in settings.http_socket:
+        yield parse_address(text, "http-socket"), Protocol.HTTP, text
+    for text in settings.socket:
+        yield parse_address(text, "socket"), Protocol.UWSGI, text
+
+
+def close_listeners(listeners: Iterable[Listener]) -> None:
+    """Close this process's copies of the sockets."""
+    for listener in listeners:
+        listener.socket.close()
+
+
+def remove_unix_sockets(listeners: Iterable[Listener]) -> list[str]:
+    """Unlink the Unix sockets that were created here and are still the same files; returns lines for the log."""
+    return [line for listener in listeners if listener.created_inode is not None for line in _remove(listener)]
+
+
+def _remove(listener: Listener) -> Iterable[str]:
+    try:
+        if os.lstat(listener.name).st_ino != listener.created_inode:
+            yield f"VACUUM WARNING: unix socket {listener.name} changed inode. Skip removal"
+            return
+        os.unlink(listener.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield f"VACUUM WARNING: unix socket {listener.name} cannot be removed: {error.strerror}"
+        return
+    yield f"VACUUM: unix socket {listener.name} removed."
+
+
+def listen_backlog(asked: int, warn: Warn = _discard) -> int:
+    """Length of the listen queue: what was asked for (0: 1024), at most what the kernel allows."""
+    highest = _somaxconn()
+    if asked > highest:
+        warn(
+            f"*** WARNING: listen = {asked} is greater than the system's net.core.somaxconn, using {highest} "
+            f"(raise it with: sysctl -w net.core.somaxconn={asked}) ***"
+        )
+    return min(asked or DEFAULT_BACKLOG, highest)
+
+
+def _somaxconn() -> int:
+    try:
+        return int(SOMAXCONN_FILE.read_text("ascii"))
+    except (OSError, ValueError):
+        return socket.SOMAXCONN  # a container without /proc: the constant of the C library
+
+
+# --- opening one socket -----------------------------------------------------------------------------------------------
+
+
+def _open(address: Address, settings: SocketSettings, owner: tuple[int, int] | None, warn: Warn) -> socket.socket:
+    if isinstance(address, InheritedAddress):
+        return _open_inherited(address)
+    if isinstance(address, TcpAddress):
+        return _open_tcp(address, settings, warn)
+    if address.abstract:
+        return _bind_unix(address, b"\0" + os.fsencode(address.path))
+    return _open_unix(address, settings, owner)
+
+
+def _adopt(opened: socket.socket, address: Address, protocol: Protocol, *, text: str, index: int) -> Listener:
+    """The Listener of a socket that was just opened."""
+    opened.setblocking(False)
+    opened.set_inheritable(False)
+    if isinstance(address, TcpAddress):
+        auto = address.port == 0
+        name = f"{text.strip().rpartition(':')[0]}:{opened.getsockname()[1]}" if auto else text.strip()
+        return Listener(opened, protocol, name, index, auto_port=auto)
+    if isinstance(address, InheritedAddress):
+        return Listener(opened, protocol, _bound_name(opened), index, inherited=True)
+    inode = None if address.abstract else os.lstat(address.path).st_ino
+    return Listener(opened, protocol, str(address), index, inode)
+
+
+def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
+    """Set what connections inherit, and start listening."""
+    opened = listener.socket
+    if not listener.is_unix:
+        # On Linux an accepted socket inherits these from its listener, which saves two calls per connection.
+        if settings.tcp_nodelay:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if settings.so_keepalive:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if settings.defer_accept:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT)
+    if listener.inherited:
+        return
+    try:
+        opened.listen(backlog)
+    except OSError as error:
+        # Linux reports a port that another socket listens on here when both set SO_REUSEADDR only after binding.
+        raise _bind_error(listener.name, error) from None
+
+
+def _open_inherited(address: InheritedAddress) -> socket.socket:
+    try:
+        opened = socket.socket(fileno=address.fd)
+    except OSError as error:
+        raise BindError(str(address), f"descriptor {address.fd} is no open socket: {error.strerror}") from None
+    if not opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        opened.detach()
+        raise BindError(str(address), f"the socket at descriptor {address.fd} is not listening")
+    return opened
+
+
+def _bound_name(opened: socket.socket) -> str:
+    bound = opened.getsockname()
+    if opened.family == socket.AF_INET6:
+        return f"[{bound[0]}]:{bound[1]}"
+    if opened.family == socket.AF_INET:
+        return f"{bound[0]}:{bound[1]}"
+    if isinstance(bound, bytes):
+        return "@" + os.fsdecode(bound[1:])
+    return str(bound)
+
+
+def _open_tcp(address: TcpAddress, settings: SocketSettings, warn: Warn) -> socket.socket:
+    family, where = _resolve(address)
+    try:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if address.host == "::":
+            # [::], Heroku's advice, asks for every address of the machine; without IPv6 these are the IPv4 ones.
+            warn(f"*** {address}: this machine has no IPv6, listening on its IPv4 addresses only ***")
+            return _open_tcp(TcpAddress("", address.port), settings, warn)
+        raise BindError(str(address), f"this machine has no such address family: {error.strerror}") from None
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # [::] means every address of the machine, IPv4 included; a single IPv6 address has no IPv4 side.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != "::"))
+        opened.bind(where)
+    except OSError as error:
+        opened.close()
+        raise _bind_error(str(address), error) from None
+    return opened
+
+
+def _resolve(address: TcpAddress) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
+    """The family and socket address of a TCP address; a host name means its IPv4 address if it has one, as in uWSGI."""
+    if not address.host:
+        return socket.AF_INET, ("0.0.0.0", address.port)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else error
+        raise BindError(str(address), f"the host name {address.host!r} has no address: {reason}") from None
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    family, _, _, _, where = found[0]
+    return family, where  # type: ignore[return-value]  # typeshed unites all families in one type
+
+
+def _open_unix(address: UnixAddress, settings: SocketSettings, owner: tuple[int, int] | None) -> socket.socket:
+    _clear_stale(address.path)
+    # Nobody else may connect between bind and chmod.
+    former_mask = os.umask(0o177)
+    try:
+        opened = _bind_unix(address, address.path)
+    finally:
+        os.umask(former_mask)
+    try:
+        if owner is not None:
+            os.chown(address.path, *owner)
+        os.chmod(address.path, settings.chmod_socket)
+    except OSError as error:
+        opened.close()
+        os.unlink(address.path)
+        raise BindError(address.path, f"its owner or mode cannot be set: {error.strerror}") from None
+    return opened
+
+
+def _bind_unix(address: UnixAddress, where: str | bytes) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.bind(where)
+    except OSError as error:
+        opened.close()
+        raise _bind_error(str(address), error) from None
+    return opened
+
+
+def _clear_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on; refuse to touch anything else."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BindError(path, error.strerror or str(error)) from None
+    if not stat.S_ISSOCK(mode):
+        raise BindError(path, "the path exists and is no socket", hint="remove it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full listen queue would make us wait: it has a listener
+        refusal = probe.connect_ex(path)
+    if refusal == errno.ENOENT:
+        return
+    if refusal != errno.ECONNREFUSED:
+        holder = _holder_of_path(path)
+        raise BindError(path, f"another process listens on it{holder}", hint="stop it or choose another path")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BindError(path, f"the stale socket there cannot be removed: {error.strerror}") from None
+
+
+# --- reasons ----------------------------------------------------------------------------------------------------------
+
+
+def _bind_error(address: str, error: OSError) -> BindError:
+    """A sentence for the reasons that people meet; the kernel's words for all others."""
+    if error.errno == errno.EADDRINUSE:
+        return _in_use(address)
+    if error.errno == errno.EACCES:
+        return BindError(address, _denied(address))
+    if error.errno == errno.EADDRNOTAVAIL:
+        return BindError(address, "no network interface of this machine has that address")
+    if error.errno == errno.ENOENT:
+        return BindError(address, f"the directory {os.path.dirname(address) or '.'} does not exist")
+    return BindError(address, error.strerror or str(error))
+
+
+def _denied(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in host and port.isdigit():
+        return f"permission denied; ports below {_first_free_port()} need root or CAP_NET_BIND_SERVICE"
+    directory = os.path.dirname(address) or "."
+    return f"permission denied; the user with uid {os.geteuid()} may not create files in {directory}"
+
+
+def _first_free_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+    except (OSError, ValueError):
+        return 1024
+
+
+def _in_use(address: str) -> BindError:
+    _, colon, port = address.rpartition(":")
+    holder = _holder_of_port(int(port)) if colon and port.isdigit() else ""
+    if holder == _SELF:
+        return BindError(address, "this server listens on it already", hint="the address is given twice")
+    return BindError(address, f"the address is already in use{holder}", hint="stop it or choose another address")
+
+
+_SELF = "\0self"
+LISTENING = "0A"  # TCP_LISTEN in the st column of /proc/net/tcp
+
+
+def _holder_of_port(port: int) -> str:
+    """` by process 123 (python app.py)` if /proc tells; best effort, "" if it does not."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for fields in _table(table):
+            if len(fields) > 9 and fields[3] == LISTENING and fields[1].endswith(f":{port:04X}"):
+                inodes.add(fields[9])
+    return _holder(inodes)
+
+
+def _holder_of_path(path: str) -> str:
+    wanted = {path, os.path.abspath(path)}
+    return _holder({fields[6] for fields in _table("/proc/net/unix") if len(fields) > 7 and fields[7] in wanted})
+
+
+def _table(name: str) -> list[list[str]]:
+    try:
+        lines = Path(name).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line.split() for line in lines[1:]]
+
+
+def _holder(inodes: Iterable[str]) -> str:
+    targets = {f"socket:[{inode}]" for inode in inodes}
+    if not targets:
+        return ""
+    for pid in _pids():
+        if targets.intersection(_descriptors(pid)):
+            return _SELF if pid == os.getpid() else f" by process {pid} ({_command(pid)})"
+    return ""
+
+
+def _pids() -> Sequence[int]:
+    try:
+        # Ourselves first: the commonest cause is an address that is given twice.
+        return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), key=lambda pid: pid != os.getpid())
+    except OSError:
+        return ()
+
+
+def _descriptors(pid: int) -> Iterable[str]:
+    directory = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield os.readlink(f"{directory}/{name}")
+        except OSError:
+            continue
+
+
+def _command(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return "unknown"
+    return b" ".join(words).decode("utf-8", "replace").strip()[:80] or "unknown"

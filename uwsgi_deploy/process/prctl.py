@@ -1,0 +1,35 @@
+"""Linux's prctl, of which Python knows nothing: who adopts orphans, and what a parent's death does.
+
+ctypes is imported by the first call and not before; the template calls once before it freezes its heap, so that workers
+share that memory.
+"""
+
+from __future__ import annotations
+
+import os
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become children of this process. OSError where the kernel refuses."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Send this process `number` when its parent ends (0: nothing).
+
+    "Parent" is the thread that is the parent at that moment, also one that adopted us; a change of user clears the
+    setting; and a parent that ended before the call is not noticed: compare `os.getppid()` after it.
+    """
+    _prctl(PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, argument: int) -> None:
+    import ctypes  # costs a megabyte; only processes that call it pay
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl({option}): {os.strerror(code)}")

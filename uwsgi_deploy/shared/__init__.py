@@ -1,0 +1,1 @@
+"""What processes share: memory that is mapped before they part."""

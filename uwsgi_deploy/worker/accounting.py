@@ -1,0 +1,106 @@
+"""What is counted and written around each request: scoreboard, request line, max-requests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic, time
+from typing import TypeAlias
+
+from uwsgi_deploy.config.settings import LogSettings
+from uwsgi_deploy.errors import ProtocolError
+from uwsgi_deploy.logs.access import ProcessFacts, compile_format, default_format
+from uwsgi_deploy.logs.record import RequestRecord
+from uwsgi_deploy.net.connection import Connection
+from uwsgi_deploy.protocol.messages import Environ, Facts
+from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
+from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, UNREADABLE, Outcome
+from uwsgi_deploy.wsgi.response import Response
+
+Write: TypeAlias = Callable[[str], None]
+
+_TX = int(Field.TX_BYTES)
+_REQUESTS = int(Field.REQUESTS)
+_DELTA = int(Field.DELTA_REQUESTS)
+_EXCEPTIONS = int(Field.EXCEPTIONS)
+_RUNNING = int(Field.RUNNING_TIME)
+
+
+class Accounting:
+    """Counts every request and logs those that the settings ask for. Shared by all cores of a worker."""
+
+    def __init__(self, settings: LogSettings, scoreboard: Scoreboard, wid: int, write: Write) -> None:
+        self._settings, self._write = settings, write
+        self._record = scoreboard.record(wid)
+        self._clock_offset = time() - monotonic()
+        self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
+        process = ProcessFacts(os.getpid(), wid)
+        forwarded = settings.log_x_forwarded_for
+        if settings.log_format:
+            self._format = compile_format(settings.log_format, process, x_forwarded_for=forwarded)
+        else:
+            self._format = default_format(process, micros=settings.log_micros, x_forwarded_for=forwarded)
+        # Whether anything has to be looked at when a request is over and was neither slow nor an error.
+        self.logs_all = settings.log_requests
+        self.logs_some = bool(settings.log_4xx or settings.log_5xx or settings.log_slow)
+        self.requests = 0
+        # Counters run on over the worker's successors: continue where the last process in this record stopped.
+        self._requests_before = self._record[_REQUESTS]
+        self._sent = self._record[_TX]
+        self._running = self._record[_RUNNING] / 1_000_000
+        self._requests_column = scoreboard.column(Field.REQUESTS)
+
+    def count(self, response: Response, duration: float, outcome: Outcome) -> None:
+        """Update the scoreboard record, whose only writer this process is: plain stores, no reads."""
+        record = self._record
+        self.requests = requests = self.requests + 1
+        record[_DELTA] = requests
+        record[_REQUESTS] = self._requests_before + requests
+        self._sent = sent = self._sent + response.sent_body + response.head_size
+        record[_TX] = sent
+        self._running = running = self._running + duration
+        record[_RUNNING] = int(running * 1_000_000)
+        if outcome is FAILED or outcome is CUT:
+            record[_EXCEPTIONS] += 1
+
+    def wants_line(self, status: int, duration: float) -> bool:
+        """Whether a request is logged although not all are (disable-logging)."""
+        settings = self._settings
+        return (
+            (settings.log_5xx and status >= 500)
+            or (settings.log_4xx and 400 <= status < 500)
+            or (self._slow > 0 and duration >= self._slow)
+        )
+
+    def log(
+        self,
+        environ: Environ,
+        facts: Facts,
+        response: Response,
+        *,
+        started: float,
+        duration: float,
+        core: int,
+        outcome: Outcome,
+    ) -> None:
+        """Write the line of one request. started: monotonic seconds."""
+        record = RequestRecord(
+            environ,
+            facts,
+            response,
+            started + self._clock_offset,
+            duration,
+            core,
+            self.requests,
+            sum(self._requests_column),
+            outcome is GONE,
+            outcome is UNREADABLE,
+        )
+        self._write(self._format(record))
+
+    def refused(self, connection: Connection, error: ProtocolError) -> None:
+        """A request that never reached the application because it was wrong."""
+        if self.logs_all or self.wants_line(error.status, 0.0):
+            self._write(
+                f"refused a request from {connection.remote_addr or 'a Unix socket'}: {error.detail} ({error.status})"
+            )

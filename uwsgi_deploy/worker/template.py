@@ -1,0 +1,226 @@
+"""The template: a process that loads the application once, freezes its heap, and forks workers when the master says so.
+
+A worker is forked twice so that the master, which adopts orphans, becomes its parent; the template holds nothing that a
+client could notice, and ends when the master closes their channel or dies, or when it is told to. With lazy-apps it
+loads nothing and each worker loads its own copy. Never serves, never decides.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import AppLoadError, ServerError
+from uwsgi_deploy.logs import banner
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.process import prctl, signals, titles
+from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.finish import finish_interpreter
+from uwsgi_deploy.process.fork import fork_adopted
+from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.worker import channel
+from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.worker import WorkerContext
+from uwsgi_deploy.wsgi.loader import Application, load_application, refuse_everything
+
+Serve = Callable[[WorkerContext, Application], int]
+
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+# What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
+LONGEST_FINISH = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateContext:
+    """What a template is told at its birth. `serve` is the worker's life (`worker.run_worker`)."""
+
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    scoreboard: Scoreboard
+    generation: int
+    master_pid: int
+    channel: socket.socket
+    serve: Serve
+
+
+def run_template(context: TemplateContext) -> int:
+    """The life of a template process, in a process of its own; returns its exit code."""
+    signals.heed(signals.LIFE)
+    prctl.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != context.master_pid:
+        return ExitCode.FAILED  # the master died before the line above could notice
+    titles.set_title(context.settings.identity, titles.TEMPLATE)
+    started = time.monotonic()
+    application = None
+    if not context.settings.application.lazy_apps:
+        try:
+            application = load(context.settings)
+        except ServerError as error:
+            return _report_failure(context.channel, error, serial=0)
+        _make_safe_to_fork()
+        signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+    gc.collect()
+    gc.freeze()  # workers share these pages as long as no collection writes into their headers
+    context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
+    _obey(context, application)
+    return ExitCode.OK
+
+
+def load(settings: Settings) -> Application:
+    """Load the application and say so in the log. Without need-app, what cannot be loaded is replaced by answer 500."""
+    started = time.monotonic()
+    before = set(_open_sockets())
+    try:
+        application = load_application(settings.application)
+    except AppLoadError as error:
+        if settings.application.need_app:
+            raise
+        _log_details(error)
+        log("*** no app loaded. going in full dynamic mode ***")
+        return refuse_everything
+    for line in _socket_warnings(before):
+        log(line)
+    log(banner.application_ready(time.monotonic() - started, os.getpid()))
+    return application
+
+
+def _log_details(error: ServerError) -> None:
+    details = getattr(error, "details", "")
+    if details:
+        log(details)
+    log(str(error))
+
+
+def _report_failure(end: socket.socket, error: ServerError, *, serial: int) -> int:
+    details = getattr(error, "details", "")
+    end.send(channel.encode(channel.load_failed(serial, str(error), details, error.exit_code)))
+    return ExitCode.NO_APPLICATION
+
+
+# --- forking workers --------------------------------------------------------------------------------------------------
+
+
+def _obey(context: TemplateContext, application: Application | None) -> None:
+    """Fork a worker for every order until the master closes the channel.
+
+    A signal that stops the whole server (Ctrl-C, Heroku) ends the template, too, so that the listening sockets close
+    with the workers; but never between an order and its answer.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    while True:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        order = channel.receive(context.channel)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        if order is None:
+            return
+        if isinstance(order, SpawnWorker):
+            context.channel.send(channel.encode(_spawn(context, application, order)))
+
+
+def _spawn(context: TemplateContext, application: Application | None, order: SpawnWorker) -> Spawned | SpawnFailed:
+    try:
+        pid = fork_adopted(lambda: _live_as_worker(context, application, order), reset=signals.LIFE)
+    except OSError as error:
+        return SpawnFailed(order.serial, error.strerror or str(error))
+    return Spawned(order.serial, pid)
+
+
+def _live_as_worker(context: TemplateContext, application: Application | None, order: SpawnWorker) -> int:
+    """From the fork to the exit of a worker process."""
+    settings = context.settings
+    if not _die_with_master(settings, context.master_pid):
+        return ExitCode.FAILED
+    titles.set_title(settings.identity, titles.worker_role(order.wid))
+    context.scoreboard.occupy(order.wid, order.bank, generation=context.generation, started=int(time.time()))
+    if application is None:
+        try:
+            application = load(settings)
+        except ServerError as error:
+            code = _report_failure(context.channel, error, serial=order.serial)
+            finish_interpreter(code, time_limit=LONGEST_FINISH)
+            return code
+    context.channel.close()
+    _part_from_siblings()
+    worker = WorkerContext(settings, context.listeners, order.wid, context.scoreboard, context.master_pid)
+    code = context.serve(worker, application)
+    finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
+    return code
+
+
+def _die_with_master(settings: Settings, master_pid: int) -> bool:
+    """Ask for SIGTERM when the master ends; False when it has ended already.
+
+    Only now that the master is the parent: the signal would also come when the template's child in between exits.
+    """
+    if not settings.workers.no_orphans:
+        return True
+    prctl.set_parent_death_signal(signal.SIGTERM)
+    return os.getppid() == master_pid
+
+
+def _part_from_siblings() -> None:
+    """What must differ between workers that were forked from one process."""
+    random.seed()
+    gevent = sys.modules.get("gevent")
+    if gevent is not None:
+        gevent.reinit()  # an application that patched itself: its hub's event loop must not be shared
+
+
+# --- what is unsafe to share over a fork ------------------------------------------------------------------------------
+
+
+def _make_safe_to_fork() -> None:
+    """Close what libraries are known to hold open; all others are only warned about."""
+    database = sys.modules.get("django.db")
+    if database is None:
+        return
+    try:
+        database.connections.close_all()
+    except Exception as error:  # any database driver's; the workers would inherit the broken connection
+        log(f"*** WARNING: Django's database connections cannot be closed before forking: {error!r} ***")
+
+
+def _socket_warnings(before: set[str]) -> Iterator[str]:
+    for target, descriptor in _open_sockets().items():
+        peer = None if target in before else _peer(descriptor)
+        if peer:
+            yield (
+                f"*** WARNING: the application opened a connection to {peer} (fd {descriptor}) while it was imported; "
+                "workers would share it, and each other's answers: connect at first use, or set lazy-apps ***"
+            )
+
+
+def _open_sockets() -> dict[str, int]:
+    """`socket:[inode]` -> descriptor of every socket of this process."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the descriptor of the listing itself
+        if target.startswith("socket:"):
+            found[target] = int(name)
+    return found
+
+
+def _peer(descriptor: int) -> str:
+    """Whom a socket is connected to; "" for one that is not, or only to this process itself (an event loop's pair)."""
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        try:
+            peer = copy.getpeername()
+        except OSError:
+            return ""
+    if isinstance(peer, tuple):
+        return f"{peer[0]}:{peer[1]}"
+    return os.fsdecode(peer) if isinstance(peer, bytes) else str(peer)

@@ -1,0 +1,248 @@
+"""A worker's life after the fork: signals, reactor, engine, requests, retirement, exit code.
+
+Called by the template (or, without a master, by `master.boot`) in a process of its own, once the application is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from time import monotonic, time
+from types import FrameType
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.net.acceptor import Endpoint, Siblings
+from uwsgi_deploy.net.connection import Connection, Limits
+from uwsgi_deploy.net.flusher import Flusher
+from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.net.reactor import UNSENT_LIMIT, Reactor
+from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.protocol.http1 import Http1Codec
+from uwsgi_deploy.protocol.messages import Codec
+from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
+from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
+from uwsgi_deploy.types import Protocol
+from uwsgi_deploy.worker.accounting import Accounting
+from uwsgi_deploy.worker.engines import threads
+from uwsgi_deploy.wsgi.body import live_input
+from uwsgi_deploy.wsgi.environ import Deployment, base_environ
+from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, Application, Outcome, handle_request
+from uwsgi_deploy.wsgi.response import Delivery, Response
+
+# A request that ran longer than this makes it worth while to send waiting clients to an idle worker.
+_CROWDED_AFTER = 0.005
+# New clients accepted in one round where no other worker could take them.
+_ACCEPT_ALONE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What a worker is told at its birth. master_pid is None without a master."""
+
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    wid: int
+    scoreboard: Scoreboard
+    master_pid: int | None
+
+
+def run_worker(context: WorkerContext, application: Application) -> int:
+    """Serve until told to stop; returns the exit code of the process."""
+    return Worker(context, application).run()
+
+
+class Worker:
+    """See the module."""
+
+    def __init__(self, context: WorkerContext, application: Application) -> None:
+        settings = context.settings
+        self._context, self._settings, self._application = context, settings, application
+        self._accounting = Accounting(settings.logs, context.scoreboard, context.wid, log)
+        self._delivery = Delivery(Flusher(), raise_write_errors=not settings.http.disable_write_exception)
+        self._cores = settings.workers.threads
+        board = context.scoreboard
+        alone = board.workers == 1
+        self._siblings = None if alone else Siblings(board.idle, context.wid - 1, board.call_fd)
+        self._retire_at = _retire_at(settings, context.wid)
+        self._keeps_alive = settings.http.http_keepalive_timeout > 0
+        self._last_duration = 0.0
+        self._stopping_since: float | None = None
+        self._exit_code = 0
+        limits = settings.http
+        self._reactor = Reactor(
+            [Endpoint(listener.socket, _codec(listener, settings)) for listener in context.listeners],
+            Limits(
+                header_timeout=limits.header_timeout,
+                body_timeout=limits.body_timeout,
+                keepalive_timeout=limits.http_keepalive_timeout,
+                send_timeout=limits.send_timeout,
+                post_buffering=limits.post_buffering,
+                limit_post=limits.limit_post,
+            ),
+            cores=self._cores,
+            accept_at_once=_ACCEPT_ALONE if alone else 1,
+            wait=threads.wait,
+            on_refused=self._accounting.refused,
+            siblings=self._siblings,
+        )
+
+    def run(self) -> int:
+        """See `run_worker`."""
+        self._install_signals()
+        if chdir2 := self._settings.application.chdir2:
+            os.chdir(chdir2)
+        self._announce(WorkerState.IDLE)
+        threads.ThreadsEngine(self._reactor, self.serve, self._finished, cores=self._cores).run()
+        self._reactor.close()
+        return self._exit_code
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def serve(self, connection: Connection, core: int) -> None:
+        """Run one request on this core, from its complete head (and body) to the connection's next owner."""
+        reactor = self._reactor
+        environ = connection.environ
+        facts = connection.facts
+        assert environ is not None
+        assert facts is not None
+        started = reactor.now
+        if environ["REMOTE_ADDR"] is None:
+            environ["REMOTE_ADDR"] = connection.remote_addr
+            environ["REMOTE_PORT"] = connection.remote_port
+        if connection.body is not None:
+            environ["wsgi.input"] = connection.body
+        elif connection.live_length:
+            limits = self._settings.http
+            environ["wsgi.input"] = live_input(connection, timeout=limits.body_timeout, limit=limits.limit_post)
+        else:
+            environ["wsgi.input"] = BytesIO()
+        if self._cores > 1:
+            environ["uwsgi.core"] = core
+        if reactor.draining or not self._keeps_alive or (reactor.ready and self._crowded()):
+            connection.keep_alive = False
+        response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
+        outcome = handle_request(self._application, environ, response, log)
+        now = reactor.now = monotonic()
+        duration = self._last_duration = now - started
+        accounting = self._accounting
+        accounting.count(response, duration, outcome)
+        if accounting.logs_all or (accounting.logs_some and accounting.wants_line(response.status, duration)):
+            accounting.log(environ, facts, response, started=started, duration=duration, core=core, outcome=outcome)
+        if self._retire_at and accounting.requests >= self._retire_at:
+            self._retire()
+        if connection.body is not None:
+            connection.body.close()
+            connection.body = None
+        if connection.outbox and reactor.unsent > UNSENT_LIMIT:
+            outcome = _send_all(connection, outcome)
+        if outcome is CUT or outcome is GONE:
+            reactor.abort(connection, reset=outcome is CUT and response.close_delimited)
+        else:
+            reactor.release(connection)
+
+    def _crowded(self) -> bool:
+        """Whether a client would be served sooner by another worker: slow requests here, an idle worker there."""
+        siblings = self._siblings
+        return siblings is not None and self._last_duration > _CROWDED_AFTER and siblings.anyone_idle()
+
+    # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def _install_signals(self) -> None:
+        """Handlers only make the C side write into the wake-up pipe; the reactor's leader acts on it.
+
+        SIGQUIT ends the process at once. An application may have put handlers of its own in place before the fork.
+        """
+        receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, _noted)
+        signal.signal(signal.SIGQUIT, _leave_at_once)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_stop`; only the main thread can see to it
+        signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+        self._reactor.watch(receiver, lambda: self._on_signals(os.read(receiver, 64)))
+
+    def _on_signals(self, numbers: Sequence[int]) -> None:
+        # A worker that is replaced (SIGHUP) leaves the listen queue to its successor; one that stops may be the last.
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._stop(backlog=True)
+        elif signal.SIGHUP in numbers:
+            self._stop(backlog=False)
+
+    def _stop(self, *, backlog: bool) -> None:
+        if self._stopping_since is not None:
+            return
+        self._stopping_since = monotonic()
+        self._announce(WorkerState.STOPPING)
+        if self._context.master_pid is not None and os.getppid() != self._context.master_pid:
+            # The master is gone and nobody will insist: the kernel ends this process when its mercy is over.
+            signal.setitimer(signal.ITIMER_REAL, max(self._settings.workers.worker_reload_mercy, 0.1))
+        self._reactor.drain(backlog=backlog)
+
+    def _retire(self) -> None:
+        """max-requests: leave without refusing anyone; the master starts a successor as soon as it hears of it."""
+        if self._stopping_since is None:
+            self._stopping_since = monotonic()
+            self._exit_code = ExitCode.RETIRED
+            self._announce(WorkerState.RETIRING)
+            self._reactor.drain(backlog=self._context.master_pid is None)
+
+    def _finished(self) -> bool:
+        if self._stopping_since is None:
+            return False
+        if self._reactor.is_over:
+            return True
+        mercy = self._settings.workers.worker_reload_mercy
+        return bool(mercy) and monotonic() - self._stopping_since > mercy
+
+    def _announce(self, state: WorkerState) -> None:
+        scoreboard = self._context.scoreboard
+        record = scoreboard.record(self._context.wid)
+        if state is WorkerState.IDLE:
+            record[Field.PID] = os.getpid()
+            record[Field.READY] = int(time())
+        record[Field.STATE] = state
+        scoreboard.announce()
+
+
+def _send_all(connection: Connection, outcome: Outcome) -> Outcome:
+    """Too much is unsent in this worker already: this core waits for its client."""
+    try:
+        connection.send_until(0)
+    except ClientGone:
+        return GONE
+    return outcome
+
+
+def _retire_at(settings: Settings, wid: int) -> int:
+    workers = settings.workers
+    return workers.max_requests + workers.max_requests_delta * wid if workers.max_requests else 0
+
+
+def _codec(listener: Listener, settings: Settings) -> Codec:
+    limits = settings.http
+    deployment = Deployment(
+        multithread=settings.workers.threads > 1,
+        multiprocess=settings.workers.processes > 1,
+        file_wrapper=not limits.wsgi_disable_file_wrapper,
+    )
+    base = base_environ(listener.server_name, listener.server_port, deployment)
+    if listener.protocol is Protocol.UWSGI:
+        return UwsgiCodec(base, max_head=limits.buffer_size)
+    return Http1Codec(
+        base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
+    )
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Nothing: the number is in the wake-up pipe."""
+
+
+def _leave_at_once(_number: int, _frame: FrameType | None) -> None:
+    """SIGQUIT: no more of anything."""
+    sys.stderr.flush()
+    os._exit(ExitCode.QUIET)
