@@ -12,10 +12,9 @@ which only the leader empties.
 from __future__ import annotations
 
 import os
-import select
 from collections import deque
 from collections.abc import Callable, Sequence
-from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll  # before gevent replaces it
 from time import monotonic, time
 from typing import Any
 
@@ -71,7 +70,7 @@ class Reactor:
         self.connections: dict[int, Connection] = {}
         self.unsent = 0
         self.free_cores = cores
-        self._epoll = select.epoll()
+        self._epoll = epoll()
         self._limits, self._wait, self._on_refused = limits, wait, on_refused
         self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else None
         self._watched: dict[int, Callable[[], object]] = {}

@@ -73,6 +73,7 @@ class Worker:
         self._keeps_alive = settings.http.http_keepalive_timeout > 0
         self._last_duration = 0.0
         self._stopping_since: float | None = None
+        self._abandoned = False
         self._exit_code = 0
         limits = settings.http
         self._reactor = Reactor(
@@ -161,10 +162,16 @@ class Worker:
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, _noted)
-        signal.signal(signal.SIGQUIT, _leave_at_once)
+        alone = self._context.master_pid is None
+        signal.signal(signal.SIGQUIT, self._abandon if alone else _leave_at_once)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_stop`; only the main thread can see to it
         signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         self._reactor.watch(receiver, lambda: self._on_signals(os.read(receiver, 64)))
+
+    def _abandon(self, _number: int, _frame: FrameType | None) -> None:
+        """SIGQUIT without a master: interrupt whatever runs, and let the boot code remove its files."""
+        self._abandoned = True
+        raise KeyboardInterrupt
 
     def _on_signals(self, numbers: Sequence[int]) -> None:
         # A worker that is replaced (SIGHUP) leaves the listen queue to its successor; one that stops may be the last.
@@ -192,6 +199,8 @@ class Worker:
             self._reactor.drain(backlog=self._context.master_pid is None)
 
     def _finished(self) -> bool:
+        if self._abandoned:
+            return True
         if self._stopping_since is None:
             return False
         if self._reactor.is_over:
@@ -220,7 +229,7 @@ def _send_all(connection: Connection, outcome: Outcome) -> Outcome:
 
 def _retire_at(settings: Settings, wid: int) -> int:
     workers = settings.workers
-    return workers.max_requests + workers.max_requests_delta * wid if workers.max_requests else 0
+    return workers.max_requests + workers.max_requests_delta * (wid - 1) if workers.max_requests else 0
 
 
 def _codec(listener: Listener, settings: Settings) -> Codec:
@@ -243,6 +252,6 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
 
 
 def _leave_at_once(_number: int, _frame: FrameType | None) -> None:
-    """SIGQUIT: no more of anything."""
+    """SIGQUIT with a master, which sees to the rest: no more of anything."""
     sys.stderr.flush()
     os._exit(ExitCode.QUIET)

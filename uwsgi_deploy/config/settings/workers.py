@@ -17,7 +17,7 @@ class WorkerSettings:
     threads: int = option(1, help="Cores (threads that run requests) in each worker.")
     max_requests: int = option(0, "-R", help="Replace a worker after this many requests; 0 means never.")
     max_requests_delta: int = option(
-        0, help="Add worker number x this to max-requests, so that workers are not all replaced at once."
+        0, help="Add this to max-requests once more for each next worker, so that not all are replaced at once."
     )
     worker_reload_mercy: Seconds = option(
         60.0, "graceful-timeout", help="How long a stopping worker may finish its requests before it is killed."

@@ -7,9 +7,9 @@ and nobody is woken for a request that the leader can serve.
 
 from __future__ import annotations
 
-import select
 import threading
 from collections.abc import Callable
+from select import poll  # bound before an application can replace it (gevent)
 
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.reactor import Reactor
@@ -21,9 +21,9 @@ Serve = Callable[[Connection, int], None]
 
 def wait(fd: int, events: int, timeout: float) -> bool:
     """Block this thread until `fd` is ready for `events` (poll's constants); False after `timeout` seconds."""
-    poll = select.poll()
-    poll.register(fd, events)
-    return bool(poll.poll(timeout * 1000))
+    poller = poll()
+    poller.register(fd, events)
+    return bool(poller.poll(timeout * 1000))
 
 
 class ThreadsEngine:
