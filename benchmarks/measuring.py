@@ -67,33 +67,41 @@ class Server:
         return found[1], int(found[2])
 
     def pids(self) -> list[int]:
-        """The server's living processes: everything in its session."""
-        found = []
-        for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                try:
-                    fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue
-                if int(fields[3]) == self.process.pid and fields[0] != "Z":
-                    found.append(int(entry))
-        return found
+        """The server's living processes."""
+        return session_pids(self.process.pid)
 
     def pss(self) -> int:
-        """Proportional set size of all processes in bytes: shared pages count once in total."""
-        total = 0
-        for pid in self.pids():
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            total += int(text.split("\nPss:")[1].split()[0]) * 1024
-        return total
+        """Memory of all processes in bytes."""
+        return pss(self.pids())
 
-    def cpu_seconds(self) -> float:
-        """Processor time that the processes have used so far."""
-        ticks = 0
-        for pid in self.pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+
+def session_pids(leader: int) -> list[int]:
+    """Living processes of a session, whoever adopted them."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(entry))
+    return found
+
+
+def pss(pids: Sequence[int]) -> int:
+    """Proportional set size in bytes: pages that processes share count once in total."""
+    texts = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+    return sum(int(text.split("\nPss:")[1].split()[0]) * 1024 for text in texts)
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Processor time that the processes have used so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Gone(Exception):

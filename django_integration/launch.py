@@ -67,3 +67,16 @@ def plan(settings: Any, given: Sequence[RawOption], *, replaced: frozenset[str],
 def first_name(option: RawOption) -> str:
     """The option's name where it was written under another one."""
     return BY_NAME[option.name][0].name if option.name in BY_NAME else option.name
+
+
+def forget_time_zone() -> None:
+    """Undo what Django did to TZ when it read TIME_ZONE: the server's log tells the machine's time, as started.
+
+    The application's processes set it again when they load the settings.
+    """
+    with open("/proc/self/environ", "rb") as environ:
+        started_with = dict(line.split(b"=", 1) for line in environ.read().split(b"\0") if b"=" in line)
+    if zone := started_with.get(b"TZ"):
+        os.environ["TZ"] = os.fsdecode(zone)
+    else:
+        os.environ.pop("TZ", None)

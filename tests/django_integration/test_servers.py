@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
+from calendar import timegm
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -183,3 +186,11 @@ def test_read_only_home(project: Project) -> None:
         assert facts(server)["settings"] == SETTINGS
         assert "ERROR" not in server.log
     os.chmod(project.directory, 0o755)
+
+
+def test_log_keeps_the_time_zone_it_was_started_with(project: Project) -> None:
+    """Django sets TZ to its TIME_ZONE while the command runs; that is the application's time, not the log's."""
+    with ServerProcess("127.0.0.1:0", launcher=project.manage, environment={"TZ": "UTC"}) as server:
+        starting = re.search(r"\*\*\* Starting .* on \[(.*)\] \*\*\*", server.log)
+        assert starting
+        assert abs(timegm(time.strptime(starting[1])) - time.time()) < 600

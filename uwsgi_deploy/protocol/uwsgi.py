@@ -105,6 +105,8 @@ def encode_variables(variables: dict[str, str], *, modifier1: int = _WSGI, modif
 
 def _prefixed(text: str) -> bytes:
     data = text.encode("latin-1")
+    if len(data) > 0xFFFF:
+        raise ValueError(f"a name or value of a uwsgi packet holds at most 65535 bytes, not {len(data)}")
     return len(data).to_bytes(2, "little") + data
 
 

@@ -105,8 +105,11 @@ class Worker:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def serve(self, connection: Connection, core: int) -> None:
-        """Run one request on this core, from its complete head (and body) to the connection's next owner."""
+    def serve(self, connection: Connection, core: int) -> float:
+        """Run one request on this core, from its complete head (and body) to the connection's next owner.
+
+        Returns how long it took, in seconds.
+        """
         reactor = self._reactor
         environ = connection.environ
         facts = connection.facts
@@ -146,6 +149,7 @@ class Worker:
             reactor.abort(connection, reset=outcome is CUT and response.close_delimited)
         else:
             reactor.release(connection)
+        return duration
 
     def _crowded(self) -> bool:
         """Whether a client would be served sooner by another worker: slow requests here, an idle worker there."""

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
 from django_integration import addresses, checks
-from django_integration.launch import Launch, plan
+from django_integration.launch import Launch, forget_time_zone, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.argparse_options import DESTINATION, add_arguments
 from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
@@ -87,6 +87,7 @@ class Command(BaseCommand):
                 self.write_banner(launch)
             self.stdout.flush()
             self.stderr.flush()
+            forget_time_zone()
             replace_process(launch.arguments, launch.handover)
         except ConfigError as error:
             raise CommandError(str(error)) from error

@@ -1,22 +1,34 @@
 """The threads engine: a core is a thread; `prefork` is one core, the main thread.
 
 Leader/followers: idle cores wait for one lock. Its holder, the leader, polls the reactor; when a request is complete
-the leader lets go of the lock, so that another core polls on, and serves the request itself. No queue is handed over
-and nobody is woken for a request that the leader can serve.
+the leader lets go of the lock, so that another core polls on, and serves the request itself. No queue is handed over.
+
+Waking a follower costs more than serving a quick request, and the two would fight for the interpreter. So while
+requests are quick the leader serves them without letting go, and only *offers* the lead: a lookout thread takes the
+offer up, and lets go of the lock in the leader's place, when one request lasts longer than a tick.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from select import poll  # bound before an application can replace it (gevent)
+from typing import TypeAlias
 
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.reactor import Reactor
 
 _JOIN_TIMEOUT = 1.0
 
-Serve = Callable[[Connection, int], None]
+# A request that takes longer is not quick, and the next one is served without the lead. Seconds.
+_QUICK = 0.001
+_TICK = 0.001
+# Ticks without a quick request after which the lookout goes to sleep.
+_PATIENCE = 50
+
+# Runs one request on a core; returns how long it took, in seconds.
+Serve: TypeAlias = Callable[[Connection, int], float]
 
 
 def wait(fd: int, events: int, timeout: float) -> bool:
@@ -32,6 +44,8 @@ class ThreadsEngine:
     def __init__(self, reactor: Reactor, serve: Serve, stopped: Callable[[], bool], *, cores: int) -> None:
         self._reactor, self._serve, self._stopped, self._cores = reactor, serve, stopped, cores
         self._leadership = threading.Lock()
+        self._lookout = Lookout(self._leadership)
+        self._quick = False
 
     def run(self) -> None:
         """Serve on this thread (core 0) and on others; returns when all have ended."""
@@ -57,18 +71,100 @@ class ThreadsEngine:
                 serve(ready.popleft(), 0)
 
     def _run_core(self, core: int) -> None:
-        reactor, serve, stopped = self._reactor, self._serve, self._stopped
-        ready = reactor.ready
+        ready = self._reactor.ready
         while True:
             try:
                 connection = ready.popleft()
             except IndexError:
-                with self._leadership:
-                    while not ready and not stopped():
-                        reactor.poll()
-                if stopped():
+                if self._lead(core):
                     return
                 continue
-            reactor.free_cores -= 1
-            serve(connection, core)
-            reactor.free_cores += 1
+            self._serve_one(connection, core)
+
+    def _serve_one(self, connection: Connection, core: int) -> None:
+        reactor = self._reactor
+        reactor.free_cores -= 1
+        self._quick = self._serve(connection, core) < _QUICK
+        reactor.free_cores += 1
+
+    def _lead(self, core: int) -> bool:
+        """Be the leader until there is a request to serve without the lead; True when all is over."""
+        reactor, ready, stopped = self._reactor, self._reactor.ready, self._stopped
+        self._leadership.acquire()
+        while True:
+            while not ready and not stopped():
+                reactor.poll()
+            if stopped():
+                self._leadership.release()
+                return True
+            if not self._quick:
+                self._leadership.release()
+                return False
+            if not self._serve_while_leading(core):
+                return False
+
+    def _serve_while_leading(self, core: int) -> bool:
+        """Serve what is ready while requests are quick; whether this core still leads afterwards."""
+        reactor, serve, lookout = self._reactor, self._serve, self._lookout
+        ready = reactor.ready
+        offer = lookout.offer()
+        reactor.free_cores -= 1
+        while ready and offer:
+            try:
+                connection = ready.popleft()
+            except IndexError:  # a core that came back from a long request was faster
+                break
+            lookout.served += 1
+            if serve(connection, core) >= _QUICK:
+                self._quick = False
+                break
+        reactor.free_cores += 1
+        return withdraw(offer)
+
+
+class Lookout:
+    """Takes the lead from a leader that serves a request which turns out not to be quick. See the module.
+
+    An offer is a list with one item: whoever pops it has the lead, the leader that withdraws it or the lookout.
+    """
+
+    def __init__(self, leadership: threading.Lock) -> None:
+        self._leadership = leadership
+        self._offer: list[bool] = []
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.served = 0
+
+    def offer(self) -> list[bool]:
+        """The leader begins to serve with the lead in its hands."""
+        offer = self._offer = [True]
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="uwsgi-deploy lookout", daemon=True)
+                self._thread.start()
+        return offer
+
+    def _run(self) -> None:
+        served, quiet = -1, 0
+        while True:
+            time.sleep(_TICK)
+            offer = self._offer
+            if offer and served == self.served and withdraw(offer):
+                self._leadership.release()
+            quiet = quiet + 1 if served == self.served else 0
+            served = self.served
+            if quiet > _PATIENCE:
+                self._wake.clear()
+                if not self._offer:
+                    self._wake.wait()
+                quiet = 0
+
+
+def withdraw(offer: list[bool]) -> bool:
+    """Take an offer back; False when somebody else has taken it up."""
+    try:
+        offer.pop()
+    except IndexError:
+        return False
+    return True

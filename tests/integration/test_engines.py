@@ -1,0 +1,46 @@
+"""Cores of one worker: a long request on one of them never keeps the others from serving."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.conformance.servers import Target, serve
+from tests.conformance.wire import request
+
+
+def ask(target: Target, path: str) -> float:
+    """Seconds until the answer."""
+    started = time.monotonic()
+    with target.wire() as wire:
+        wire.send(request(path))
+        assert wire.read_response().status == 200
+    return time.monotonic() - started
+
+
+def test_quick_requests_go_on_beside_long_ones(tmp_path: Path) -> None:
+    """After many quick requests the leader serves without letting go; a long one has to lose it the lead at once."""
+    with serve(tmp_path, "--threads", "4") as target, ThreadPoolExecutor(3) as clients:
+        for _ in range(3):
+            for _ in range(50):
+                ask(target, "/x")
+            long = [clients.submit(ask, target, "/slow?t=1") for _ in range(3)]
+            assert max(ask(target, "/x") for _ in range(20)) < 0.5
+            assert all(one.result() < 2 for one in long)
+
+
+def test_every_core_serves_at_the_same_time(tmp_path: Path) -> None:
+    with serve(tmp_path, "--threads", "4") as target, ThreadPoolExecutor(4) as clients:
+        started = time.monotonic()
+        list(clients.map(lambda _: ask(target, "/slow?t=0.5"), range(8)))
+        assert time.monotonic() - started < 1.8  # two rounds of four; one core would take 4 s
+
+
+def test_client_goes_to_the_idle_worker(tmp_path: Path) -> None:
+    """A new client never waits behind a busy worker while another one is idle."""
+    with serve(tmp_path, "--processes", "2") as target, ThreadPoolExecutor(1) as clients:
+        for _ in range(3):
+            long = clients.submit(ask, target, "/slow?t=1")
+            assert max(ask(target, "/x") for _ in range(20)) < 0.5
+            assert long.result() < 2

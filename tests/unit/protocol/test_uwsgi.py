@@ -1,0 +1,94 @@
+"""uwsgi packets become CGI variables; lying ones are refused."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from uwsgi_deploy.errors import ProtocolError
+from uwsgi_deploy.protocol.uwsgi import UwsgiCodec, decode_variables, encode_variables
+
+VARIABLES = {"REQUEST_METHOD": "POST", "PATH_INFO": "/caf\xe9", "CONTENT_LENGTH": "5", "EMPTY": ""}
+
+
+@pytest.fixture
+def codec() -> UwsgiCodec:
+    return UwsgiCodec({"SERVER_NAME": "here"}, max_head=1000)
+
+
+def test_round_trip() -> None:
+    assert decode_variables(encode_variables(VARIABLES)[4:]) == VARIABLES
+
+
+def test_packet_becomes_variables(codec: UwsgiCodec) -> None:
+    packet = encode_variables(VARIABLES)
+    result = codec.decode(packet + b"hello")
+    assert result is not None
+    environ, consumed, body, keep_alive, facts = result
+    assert environ["PATH_INFO"] == "/caf\xe9"
+    assert environ["SERVER_NAME"] == "here"
+    assert (consumed, body, keep_alive) == (len(packet), 5, False)
+    assert (facts.variables, facts.size) == (len(VARIABLES), len(packet) - 4)
+
+
+def test_every_prefix_of_a_packet_is_incomplete(codec: UwsgiCodec) -> None:
+    packet = encode_variables(VARIABLES)
+    assert all(codec.decode(packet[:size]) is None for size in range(len(packet)))
+
+
+@pytest.mark.parametrize(
+    ("variables", "scheme"),
+    [
+        ({}, "http"),
+        ({"HTTPS": "on"}, "https"),
+        ({"HTTPS": "off"}, "http"),
+        ({"UWSGI_SCHEME": "wss"}, "wss"),
+        ({"REQUEST_SCHEME": "https"}, "https"),
+        ({"HTTP_X_FORWARDED_PROTO": "https"}, "http"),
+    ],
+)
+def test_scheme(codec: UwsgiCodec, variables: dict[str, str], scheme: str) -> None:
+    result = codec.decode(encode_variables({"A": "b", **variables}))
+    assert result is not None
+    assert result[0]["wsgi.url_scheme"] == scheme
+
+
+def test_modifier_30_cuts_the_script_name(codec: UwsgiCodec) -> None:
+    result = codec.decode(encode_variables({"SCRIPT_NAME": "/app", "PATH_INFO": "/app/x"}, modifier1=30))
+    assert result is not None
+    assert result[0]["PATH_INFO"] == "/x"
+
+
+def test_variables_that_load_code_are_dropped() -> None:
+    assert decode_variables(encode_variables({"UWSGI_FILE": "/tmp/evil.py", "A": "b"})[4:]) == {"A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("packet", "status"),
+    [
+        (b"\x00\x00\x00\x00", 400),
+        (encode_variables({"A": "b"}, modifier1=5), 400),
+        (b"GET / HTTP/1.1\r\n", 400),
+        (encode_variables({"A": "b" * 2000}), 431),
+        (struct.pack("<BHB", 0, 3, 0) + b"\x01\x00A", 400),
+        (struct.pack("<BHB", 0, 5, 0) + b"\xff\x00A\x00\x00", 400),
+        (struct.pack("<BHB", 0, 6, 0) + b"\x01\x00A\x09\x00x", 400),
+        (struct.pack("<BHB", 0, 4, 0) + b"\x00\x00\x00\x00", 400),
+        (encode_variables({"CONTENT_LENGTH": "5x"}), 400),
+    ],
+)
+def test_refusals(codec: UwsgiCodec, packet: bytes, status: int) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        codec.decode(packet)
+    assert refused.value.status == status
+
+
+def test_http_is_told_where_it_is(codec: UwsgiCodec) -> None:
+    with pytest.raises(ProtocolError, match="HTTP request on a uwsgi socket"):
+        codec.decode(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_packet_that_does_not_fit_is_an_error() -> None:
+    with pytest.raises(ValueError, match="65535"):
+        encode_variables({"A": "b" * 70000})

@@ -1,0 +1,42 @@
+"""The lookout takes the lead from a leader that is stuck in a request, and from no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from tests.support.waiting import wait_until
+from uwsgi_deploy.worker.engines.threads import Lookout, withdraw
+
+
+def test_lead_is_taken_from_a_leader_that_takes_long() -> None:
+    leadership = threading.Lock()
+    lookout = Lookout(leadership)
+    leadership.acquire()
+    offer = lookout.offer()
+    lookout.served += 1
+    wait_until(lambda: not leadership.locked(), 5)
+    assert not withdraw(offer)
+
+
+def test_offer_that_was_withdrawn_is_never_taken() -> None:
+    leadership = threading.Lock()
+    lookout = Lookout(leadership)
+    leadership.acquire()
+    for _ in range(200):
+        offer = lookout.offer()
+        lookout.served += 1
+        assert withdraw(offer)
+        time.sleep(0.0002)  # the pause of a leader that polls: several ticks of the lookout in all
+    assert leadership.locked()
+
+
+def test_lookout_that_slept_is_woken() -> None:
+    leadership = threading.Lock()
+    lookout = Lookout(leadership)
+    for _ in range(2):
+        leadership.acquire()
+        lookout.offer()
+        lookout.served += 1
+        wait_until(lambda: not leadership.locked(), 5)
+        wait_until(lambda: not lookout._wake.is_set(), 5)
