@@ -28,7 +28,7 @@ from uwsgi_deploy.master.actions import (
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template
 from uwsgi_deploy.master.observe import Observer
-from uwsgi_deploy.net.listener import Listener, close_listeners
+from uwsgi_deploy.net.listener import Listener, close_listeners, refuse_newcomers
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
@@ -165,6 +165,7 @@ class Executor:
     # --- the server ---------------------------------------------------------------------------------------------------
 
     def _close_listeners(self, _action: CloseListeners) -> None:
+        refuse_newcomers(self._resources.listeners)
         close_listeners(self._resources.listeners)
 
     def _finish_reload(self, _action: FinishReload) -> None:

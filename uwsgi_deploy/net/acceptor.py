@@ -18,6 +18,9 @@ from typing import Any, NamedTuple, TypeAlias
 from uwsgi_deploy.protocol.messages import Codec
 
 _PAUSE = 0.5
+# How long a server that stops still accepts; long enough for data that is on its way behind a handshake.
+_LAST_CALL = 0.05
+_EVERYBODY = 1 << 30
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -70,13 +73,19 @@ class Acceptor:
         self._admit, self._shortage = admit, shortage
         self._endpoints = {endpoint.socket.fileno(): endpoint for endpoint in endpoints}
         self._resume_at: float | None = None
+        self._close_at: float | None = None
         self._listen()
         if siblings is not None:
             epoll.register(siblings.call_fd, EPOLLIN | EPOLLEXCLUSIVE)
 
     @property
+    def has_deadline(self) -> bool:
+        """Whether `resume` or `close_if_due` has to be called from time to time."""
+        return self._resume_at is not None or self._close_at is not None
+
+    @property
     def paused(self) -> bool:
-        """Whether `resume` has to be called from time to time."""
+        """Whether nobody is accepted for the moment, for want of descriptors."""
         return self._resume_at is not None
 
     def on_event(self, fd: int, *, now: float, room: int) -> None:
@@ -93,15 +102,40 @@ class Acceptor:
             self._listen()
 
     def leave(self, *, now: float, backlog: bool) -> None:
-        """Stop for good. backlog: first accept all that the kernel has already accepted, because nobody else will."""
-        for fd, endpoint in list(self._endpoints.items()):
-            while backlog and not self.paused and self._accept_one(endpoint, now):
+        """Stop for good: at once, or with `backlog` only after the last call.
+
+        backlog: nobody else will serve who is in the listen queue, so all are accepted, and for a moment more those
+        whose connection the kernel still holds back until its data comes (TCP_DEFER_ACCEPT).
+        """
+        if backlog:
+            self._at_once = _EVERYBODY
+            self._siblings_leave()
+            self._close_at = now + _LAST_CALL
+            self._accept_all(now)
+        else:
+            self._close()
+
+    def close_if_due(self, now: float) -> None:
+        """After the last call: accept who is left, and close."""
+        if self._close_at is not None and now >= self._close_at:
+            self._accept_all(now)
+            self._close()
+
+    def _accept_all(self, now: float) -> None:
+        for endpoint in list(self._endpoints.values()):
+            while not self.paused and self._accept_one(endpoint, now):
                 pass
+
+    def _close(self) -> None:
+        for fd, endpoint in self._endpoints.items():
             if not self.paused:
                 self._epoll.unregister(fd)
             endpoint.socket.close()
         self._endpoints.clear()
-        self._resume_at = None
+        self._resume_at = self._close_at = None
+        self._siblings_leave()
+
+    def _siblings_leave(self) -> None:
         if self._siblings is not None:
             self._epoll.unregister(self._siblings.call_fd)
             self._siblings = None

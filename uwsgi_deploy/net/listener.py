@@ -11,6 +11,8 @@ import errno
 import os
 import socket
 import stat
+import struct
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +115,42 @@ def close_listeners(listeners: Iterable[Listener]) -> None:
     """Close this process's copies of the sockets."""
     for listener in listeners:
         listener.socket.close()
+
+
+def refuse_newcomers(listeners: Iterable[Listener]) -> None:
+    """Let nobody new connect, in whatever process these sockets are open, but keep those whose handshake is done.
+
+    For a server that stops: who connects between the last accept and the close would be reset. A new TCP client's
+    packets are dropped instead; it tries again and finds the port closed. Sockets that somebody else opened (systemd)
+    are left alone: they go on listening without us.
+    """
+    for listener in listeners:
+        if listener.inherited:
+            continue
+        try:
+            if listener.is_unix:
+                listener.socket.shutdown(socket.SHUT_RD)
+            else:
+                _drop_new_handshakes(listener.socket)
+        except OSError:
+            continue  # closed already, or a kernel without the filter: the risk is back, and nothing else
+
+
+# struct sock_filter: code, jump if true, jump if false, constant. A filter on a TCP socket begins at the TCP header.
+_PURE_SYN_IS_DROPPED = (
+    (0x30, 0, 0, 13),  # load the byte with the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK of them
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # then drop the packet,
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
+)
+_SO_ATTACH_FILTER = 26
+
+
+def _drop_new_handshakes(listening: socket.socket) -> None:
+    program = array("B", b"".join(struct.pack("HBBI", *line) for line in _PURE_SYN_IS_DROPPED))
+    address, _ = program.buffer_info()
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_PURE_SYN_IS_DROPPED), address))
 
 
 def remove_unix_sockets(listeners: Iterable[Listener]) -> list[str]:

@@ -100,7 +100,7 @@ class Reactor:
         self._polling = True
         if self._returned or self.ready or self._drain_wanted:
             timeout = 0.0
-        elif self.connections or self._acceptor.paused:
+        elif self.connections or self._acceptor.has_deadline:
             timeout = _DRAINING_TICK if self.draining else _TICK
         else:
             timeout = 0.0 if self.draining else -1.0  # drained: nobody is left who could end the wait
@@ -452,6 +452,7 @@ class Reactor:
         """Once a tick: end what is past its deadline, accept again after a pause."""
         self._next_sweep = now + (_DRAINING_TICK if self.draining else _TICK)
         self._acceptor.resume(now)
+        self._acceptor.close_if_due(now)
         late = [c for c in list(self.connections.values()) if c.deadline < now and c.state is not BUSY]
         for connection in late:
             self._too_slow(connection)
@@ -482,7 +483,7 @@ class Reactor:
     @property
     def is_over(self) -> bool:
         """Whether all that was to be drained has ended."""
-        return self.draining and not self._drain_wanted and not self.connections
+        return self.draining and not (self._drain_wanted or self.connections or self._acceptor.has_deadline)
 
     def _start_draining(self, *, backlog: bool) -> None:
         self._drain_wanted = False

@@ -20,7 +20,7 @@ from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.acceptor import Endpoint, Siblings
 from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.flusher import Flusher
-from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.net.listener import Listener, refuse_newcomers
 from uwsgi_deploy.net.reactor import UNSENT_LIMIT, Reactor
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.protocol.http1 import Http1Codec
@@ -192,6 +192,8 @@ class Worker:
         if self._context.master_pid is not None and os.getppid() != self._context.master_pid:
             # The master is gone and nobody will insist: the kernel ends this process when its mercy is over.
             signal.setitimer(signal.ITIMER_REAL, max(self._settings.workers.worker_reload_mercy, 0.1))
+        if self._context.master_pid is None:
+            refuse_newcomers(self._context.listeners)  # with a master it does so, when the whole server stops
         self._reactor.drain(backlog=backlog)
 
     def _retire(self) -> None:

@@ -19,6 +19,7 @@ from uwsgi_deploy.net.listener import (
     bind_listeners,
     close_listeners,
     listen_backlog,
+    refuse_newcomers,
     remove_unix_sockets,
 )
 from uwsgi_deploy.types import Protocol
@@ -273,3 +274,36 @@ def test_backlog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "somaxconn" in warnings[0]
     somaxconn.write_text("128\n")
     assert listen_backlog(0) == 128
+
+
+def test_newcomers_are_refused_and_those_who_came_are_not(tmp_path: Path) -> None:
+    """What happens at a stop: a finished handshake is still accepted, a new one does not begin."""
+    tcp, unix = bind_listeners(
+        SocketSettings(http_socket=("127.0.0.1:0", str(tmp_path / "x.sock")), defer_accept=False)
+    )
+    address, path = tcp.socket.getsockname(), str(tmp_path / "x.sock")
+    with socket.create_connection(address) as known, socket.socket(socket.AF_UNIX) as known_unix:
+        known_unix.connect(path)
+        refuse_newcomers((tcp, unix))
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.2)
+        with socket.socket(socket.AF_UNIX) as newcomer, pytest.raises(ConnectionRefusedError):
+            newcomer.connect(path)
+        known.send(b"tcp")
+        known_unix.send(b"unix")
+        for listener, data in ((tcp, b"tcp"), (unix, b"unix")):
+            accepted, _ = listener.socket.accept()
+            with accepted:
+                accepted.settimeout(5)
+                assert accepted.recv(9) == data
+    close_listeners((tcp, unix))
+
+
+def test_inherited_sockets_go_on_listening() -> None:
+    """systemd's socket has to take the clients of the next start."""
+    with socket.socket() as foreign:
+        foreign.bind(("127.0.0.1", 0))
+        foreign.listen()
+        (listener,) = bind_listeners(SocketSettings(http_socket=(f"fd://{foreign.fileno()}",)))
+        refuse_newcomers((listener,))
+        socket.create_connection(foreign.getsockname(), timeout=5).close()
