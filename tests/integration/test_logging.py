@@ -172,3 +172,34 @@ def test_logto_that_cannot_be_opened(tmp_path: Path) -> None:
         assert "missing/server.log" in process.log
         assert "Traceback" not in process.log
         assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("--ignore-write-errors=false", "write error: the client left during GET /big?size=50000000 (127.0.0.1)"),
+        (
+            "--ignore-sigpipe=false",
+            "SIGPIPE: writing to a closed socket (probably the client disconnected) on",
+        ),
+    ],
+)
+def test_clients_that_leave_are_told_only_on_request(tmp_path: Path, option: str, line: str) -> None:
+    """A client that leaves is ordinary; uWSGI's users switch its two messages off, here one switches them on."""
+    with serve(tmp_path, option) as target:
+        with target.wire() as wire:
+            wire.send(request("/big?size=50000000"))
+            wire.receive_until(b"HTTP/1.1 200")
+        wait_until(lambda: any(one.startswith(line) for one in target.process.log_lines), what=line)
+
+
+def test_unknown_field_of_log_format_is_told_at_the_start(tmp_path: Path) -> None:
+    with serve(tmp_path, "--log-format", "%(method) %(mehtod) %(var.X)") as target:
+        assert "log-format: unknown field %(mehtod), '-' is written for it" in target.process.log_lines
+
+
+def test_log_format_cannot_be_forged(tmp_path: Path) -> None:
+    """A control character in a value would begin a line of the client's own."""
+    with serve(tmp_path, "--log-format", "%(var.PATH_INFO)|") as target:
+        ask(target, "/x%0aforged")
+        wait_until(lambda: "/x\\x0aforged|" in target.process.log_lines, what="the escaped line")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from uwsgi_deploy.config.settings.logs import LogSettings
 from uwsgi_deploy.logs.record import RequestRecord, packet_size
 
 Format: TypeAlias = Callable[[RequestRecord], str]
@@ -87,9 +88,9 @@ def compile_format(template: str, process: ProcessFacts, *, x_forwarded_for: boo
     return line
 
 
-def unknown_fields(template: str) -> list[str]:
-    """Names in a log-format that mean nothing here, so that the start can say so."""
-    names = (match[1] for match in _FIELD.finditer(template))
+def unknown_fields(settings: LogSettings) -> list[str]:
+    """Names in the log-format that mean nothing here, so that the start can say so."""
+    names = (match[1] for match in _FIELD.finditer(settings.log_format))
     return [
         name for name in names if name not in _FIELDS and name not in _PROCESS_FIELDS and not name.startswith("var.")
     ]

@@ -19,6 +19,7 @@ from uwsgi_deploy.config.checks import check, require_socket
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.logs import banner
+from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log
 from uwsgi_deploy.master.executor import Resources
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
@@ -54,6 +55,7 @@ def run_server(
     lines = list(notices)
     settings = check(configuration_settings, ORIGINS, lines.append)
     who = _check(settings)
+    lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
     open_log(settings.logs)
     _log_lines([banner.starting(uwsgi_deploy.__version__, time.time()), *lines, *banner.machine()])
     with ExitStack() as cleanup:

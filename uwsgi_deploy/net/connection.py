@@ -27,6 +27,8 @@ Wait = Callable[[int, int, float], bool]
 # Unsent bytes a streaming application may be ahead of its client before its core waits.
 HIGH_WATER = 256 * 1024
 _SENDFILE_BLOCK = 1 << 20
+# What one connection may send before others get their turn.
+_FAIR_SHARE = 4 << 20
 _DISCARD_BLOCK = 65536
 _MOST_DISCARDED = 16 << 20
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -66,16 +68,14 @@ class FileSlice:
     def __len__(self) -> int:
         return self.left
 
-    def send_to(self, fd: int) -> bool:
-        """Send what the socket takes; True when all is sent. Raises BlockingIOError, or OSError with the peer gone."""
-        while self.left:
-            sent = os.sendfile(fd, self.fd, self.offset, min(self.left, _SENDFILE_BLOCK))
-            if not sent:
-                raise ClientGone("a file became shorter while it was sent")
-            self.offset += sent
-            self.left -= sent
-        self.close()
-        return True
+    def send_to(self, fd: int) -> int:
+        """Send what the socket takes at once; how many bytes. Raises BlockingIOError, or OSError with the peer gone."""
+        sent = os.sendfile(fd, self.fd, self.offset, min(self.left, _SENDFILE_BLOCK))
+        if not sent:
+            raise ClientGone("a file became shorter while it was sent")
+        self.offset += sent
+        self.left -= sent
+        return sent
 
     def close(self) -> None:
         """Close the descriptor, once."""
@@ -108,6 +108,7 @@ class Connection:
         "send_timeout",
         "state",
         "wait",
+        "writable",
     )
 
     def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
@@ -134,6 +135,7 @@ class Connection:
         self.body: BinaryIO | None = None
         self.live_length = 0
         self.discarded = 0
+        self.writable = True
 
     # -- sending, by the owner -----------------------------------------------------------------------------------------
 
@@ -174,26 +176,33 @@ class Connection:
         self.send_more()
 
     def send_more(self) -> bool:
-        """Send what is left and the kernel takes; True when nothing is left. Raises ClientGone."""
+        """Send what is left and the kernel takes, within a fair share; True when nothing is left. Raises ClientGone."""
         outbox = self.outbox
+        share = _FAIR_SHARE
         try:
-            while outbox:
+            while outbox and share > 0:
                 piece = outbox[0]
                 if isinstance(piece, FileSlice):
-                    piece.send_to(self.fd)
+                    share -= piece.send_to(self.fd)
+                    if piece.left:
+                        continue
+                    piece.close()
                 else:
                     sent = os.write(self.fd, piece)
+                    share -= sent
                     if sent < len(piece):
                         outbox[0] = memoryview(piece)[sent:]
                         continue
                 outbox.popleft()
         except BlockingIOError:
+            self.writable = False
             return False
         except ClientGone:
             raise
         except OSError as error:
             raise ClientGone(error.errno, error.strerror) from None
-        return True
+        self.writable = True
+        return not outbox
 
     @property
     def unsent(self) -> int:
@@ -203,7 +212,7 @@ class Connection:
     def send_until(self, most: int) -> None:
         """Block the calling core until at most `most` bytes are unsent. Raises ClientGone, also after send-timeout."""
         while not self.send_more() and self.unsent > most:
-            if not self.wait(self.fd, POLLOUT, self.send_timeout):
+            if not self.writable and not self.wait(self.fd, POLLOUT, self.send_timeout):
                 raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
 
     # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------

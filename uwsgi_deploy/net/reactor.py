@@ -20,12 +20,13 @@ from typing import Any
 
 from uwsgi_deploy.errors import ClientGone, ProtocolError
 from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
-from uwsgi_deploy.net.body import IncomingBody
+from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
-from uwsgi_deploy.protocol.messages import Codec
+from uwsgi_deploy.protocol.messages import Codec, Environ
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
 _READ_SIZE = 16384
+_READS_IN_A_ROW = 16
 _CONNECTION_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _TICK = 1.0
@@ -39,9 +40,6 @@ UNSENT_LIMIT = 64 << 20
 HEAD, BODY, BUSY, SENDING, LINGERING, CLOSED = State
 
 
-Refused = Callable[[Connection, ProtocolError], None]
-
-
 class Reactor:
     """See the module.
 
@@ -50,7 +48,8 @@ class Reactor:
     accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
     process could serve them sooner).
     siblings: the other workers of these listeners, or None.
-    on_refused: told of each request that is answered here because it is wrong. on_wakeup: given the bytes of `wakeup`.
+    on_refused: told of requests that are answered here because they are wrong. on_gone: given the environ of those
+    whose client left before the rest of the response was sent.
     """
 
     def __init__(
@@ -61,7 +60,8 @@ class Reactor:
         cores: int,
         accept_at_once: int,
         wait: Wait,
-        on_refused: Refused,
+        on_refused: Callable[[Connection, ProtocolError], None],
+        on_gone: Callable[[Environ], None],
         siblings: Siblings | None = None,
     ) -> None:
         self.ready: deque[Connection] = deque()
@@ -71,8 +71,8 @@ class Reactor:
         self.unsent = 0
         self.free_cores = cores
         self._epoll = epoll()
-        self._limits, self._wait, self._on_refused = limits, wait, on_refused
-        self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else None
+        self._limits, self._wait, self._on_refused, self._on_gone = limits, wait, on_refused, on_gone
+        self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else bytearray(1)
         self._watched: dict[int, Callable[[], object]] = {}
         self._returned: deque[Connection] = deque()
         self._polling = False
@@ -104,13 +104,9 @@ class Reactor:
             timeout = _DRAINING_TICK if self.draining else _TICK
         else:
             timeout = 0.0 if self.draining else -1.0  # drained: nobody is left who could end the wait
-        flag = self._idle_flag
-        if flag is not None:
-            flag[0] = 1
-            events = self._epoll.poll(timeout)
-            flag[0] = 0
-        else:
-            events = self._epoll.poll(timeout)
+        self._idle_flag[0] = 1
+        events = self._epoll.poll(timeout)
+        self._idle_flag[0] = 0
         self._polling = False
         now = self.now = monotonic()
         connections = self.connections
@@ -230,12 +226,14 @@ class Reactor:
                 self.ready.append(connection)
         except ProtocolError as error:
             self.refuse(connection, error)
+        except ClientGone:
+            self._close(connection)
 
     def _begin_body(self, connection: Connection, length: int) -> None:
         limits = self._limits
         if not limits.post_buffering:
             if limits.limit_post and length > limits.limit_post:
-                raise ProtocolError(413, f"the request body is larger than {limits.limit_post} bytes (limit-post)")
+                raise too_large(limits.limit_post)
             connection.live_length = length
             connection.state = BUSY
             self.ready.append(connection)
@@ -248,11 +246,7 @@ class Reactor:
         if data:
             self._body(connection, data)
         elif connection.facts and connection.facts.expects_continue:
-            try:
-                connection.send(CONTINUE)
-            except ClientGone:
-                self._close(connection)
-                return
+            connection.send(CONTINUE)
         if connection.state is BODY and (connection.readable or connection.eof):
             self._read_body(connection)
 
@@ -260,7 +254,7 @@ class Reactor:
         incoming = connection.incoming
         assert incoming is not None
         try:
-            while connection.state is BODY:
+            for _ in range(_READS_IN_A_ROW):
                 wanted = incoming.wanted
                 data = os.read(connection.fd, wanted)
                 if not data:
@@ -269,8 +263,9 @@ class Reactor:
                 connection.readable = len(data) == wanted
                 connection.deadline = self.now + self._limits.body_timeout
                 self._body(connection, data)
-                if not (connection.readable or connection.eof):
+                if connection.state is not BODY or not (connection.readable or connection.eof):
                     return
+            self._returned.append(connection)  # a fast sender: the others first
         except BlockingIOError:
             connection.readable = False
         except ProtocolError as error:
@@ -319,13 +314,10 @@ class Reactor:
 
     def release(self, connection: Connection) -> None:
         """A core is done with its request; the response is sent or in `outbox`. May be called from any thread."""
-        connection.environ = None
-        if (
-            connection.keep_alive
-            and connection.registered
-            and not (connection.outbox or connection.eof or self.draining)
-        ):
+        settled = not (connection.outbox or connection.eof or self.draining)
+        if settled and connection.keep_alive and connection.registered:
             # What nearly always happens, without calls; the order of the last two lines matters, see the module.
+            connection.environ = None
             connection.deadline = self.now + self._limits.keepalive_timeout
             connection.state = HEAD
             if connection.inbox or connection.readable:
@@ -333,7 +325,8 @@ class Reactor:
         elif connection.outbox:
             connection.state = SENDING
             connection.deadline = self.now + self._limits.send_timeout
-            self.unsent += connection.unsent
+            unsent = connection.unsent
+            self.unsent += unsent
             self._register(connection)
             self._return(connection)
         else:
@@ -341,6 +334,7 @@ class Reactor:
 
     def _after_response(self, connection: Connection) -> None:
         """Wait for the next request if there may be one; a client that closed its side may have sent it before."""
+        connection.environ = None
         if connection.keep_alive and not (connection.eof and not connection.inbox and not connection.readable):
             self._await_next(connection)
         else:
@@ -354,13 +348,8 @@ class Reactor:
         if connection.inbox or connection.readable:
             self._return(connection)
 
-    def abort(self, connection: Connection, *, reset: bool) -> None:
-        """End a connection whose response cannot be completed.
-
-        reset: close-delimited, where an orderly end would look like the end of a whole response.
-        """
-        if reset:
-            connection.prepare_reset()
+    def abort(self, connection: Connection) -> None:
+        """End a connection whose response cannot be completed."""
         self._close(connection)
 
     def _return(self, connection: Connection) -> None:
@@ -373,6 +362,8 @@ class Reactor:
             connection = self._returned.popleft()
             if connection.state is SENDING:
                 self._send_rest(connection)
+            elif connection.state is BODY:
+                self._read_body(connection)
             elif connection.state is HEAD:
                 if connection.inbox:
                     data, connection.inbox = connection.inbox, b""
@@ -389,8 +380,7 @@ class Reactor:
         try:
             done = connection.send_more()
         except ClientGone:
-            self.unsent -= before
-            self._close(connection)
+            self._give_up(connection, before)
             return
         left = connection.unsent
         self.unsent -= before - left
@@ -398,6 +388,15 @@ class Reactor:
             connection.deadline = self.now + self._limits.send_timeout
         if done:
             self._after_response(connection)
+        elif left < before and connection.writable:
+            self._returned.append(connection)  # a fast reader of much: the others first
+
+    def _give_up(self, connection: Connection, unsent: int) -> None:
+        """The client left, or takes nothing any more, before its response was whole."""
+        self.unsent -= unsent
+        if connection.environ is not None:
+            self._on_gone(connection.environ)
+        self._close(connection)
 
     def refuse(self, connection: Connection, error: ProtocolError) -> None:
         """Answer a request that cannot be served, and end the connection."""
@@ -462,9 +461,9 @@ class Reactor:
             self.refuse(connection, ProtocolError(408, "the request body did not come in time"))
         elif connection.state is HEAD and connection.inbox:
             self.refuse(connection, ProtocolError(408, "the request head did not come in time"))
+        elif connection.state is SENDING:
+            self._give_up(connection, connection.unsent)
         else:
-            if connection.state is SENDING:
-                self.unsent -= connection.unsent
             self._close(connection)
 
     # -- leaving -------------------------------------------------------------------------------------------------------
@@ -490,7 +489,7 @@ class Reactor:
         self._next_sweep = self.now
         self._acceptor.leave(now=self.now, backlog=backlog)
         soon = self.now + _IDLE_GRACE
-        for connection in self.connections.values():
+        for connection in list(self.connections.values()):  # cores may be closing others meanwhile
             if connection.state is HEAD and not connection.inbox:
                 connection.deadline = min(connection.deadline, soon)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import TypeAlias
 
-from uwsgi_deploy.config.settings import LogSettings
+from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ProtocolError
-from uwsgi_deploy.logs.access import ProcessFacts, compile_format, default_format
+from uwsgi_deploy.logs.access import ProcessFacts, compile_format, default_format, escape
 from uwsgi_deploy.logs.record import RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.protocol.messages import Environ, Facts
@@ -29,7 +29,9 @@ _RUNNING = int(Field.RUNNING_TIME)
 class Accounting:
     """Counts every request and logs those that the settings ask for. Shared by all cores of a worker."""
 
-    def __init__(self, settings: LogSettings, scoreboard: Scoreboard, wid: int, write: Write) -> None:
+    def __init__(self, all_settings: Settings, scoreboard: Scoreboard, wid: int, write: Write) -> None:
+        settings = all_settings.logs
+        self._http = all_settings.http
         self._settings, self._write = settings, write
         self._record = scoreboard.record(wid)
         self._clock_offset = time() - monotonic()
@@ -97,6 +99,16 @@ class Accounting:
             outcome is UNREADABLE,
         )
         self._write(self._format(record))
+
+    def client_gone(self, environ: Environ) -> None:
+        """The client left before its response was whole: ordinary, and only told to those who asked for it."""
+        request = f"{environ['REQUEST_METHOD']} {escape(environ.get('REQUEST_URI', ''))} ({environ['REMOTE_ADDR']})"
+        if not self._http.ignore_sigpipe:
+            self._write(
+                f"SIGPIPE: writing to a closed socket (probably the client disconnected) on request {request} !!!"
+            )
+        if not self._http.ignore_write_errors:
+            self._write(f"write error: the client left during {request}")
 
     def refused(self, connection: Connection, error: ProtocolError) -> None:
         """A request that never reached the application because it was wrong."""

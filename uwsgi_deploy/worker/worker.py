@@ -63,7 +63,7 @@ class Worker:
     def __init__(self, context: WorkerContext, application: Application) -> None:
         settings = context.settings
         self._context, self._settings, self._application = context, settings, application
-        self._accounting = Accounting(settings.logs, context.scoreboard, context.wid, log)
+        self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
         self._delivery = Delivery(Flusher(), raise_write_errors=not settings.http.disable_write_exception)
         self._cores = settings.workers.threads
         board = context.scoreboard
@@ -90,6 +90,7 @@ class Worker:
             accept_at_once=_ACCEPT_ALONE if alone else 1,
             wait=threads.wait,
             on_refused=self._accounting.refused,
+            on_gone=self._accounting.client_gone,
             siblings=self._siblings,
         )
 
@@ -138,6 +139,8 @@ class Worker:
         accounting.count(response, duration, outcome)
         if accounting.logs_all or (accounting.logs_some and accounting.wants_line(response.status, duration)):
             accounting.log(environ, facts, response, started=started, duration=duration, core=core, outcome=outcome)
+        if outcome is GONE:
+            accounting.client_gone(environ)
         if self._retire_at and accounting.requests >= self._retire_at:
             self._retire()
         if connection.body is not None:
@@ -146,7 +149,9 @@ class Worker:
         if connection.outbox and reactor.unsent > UNSENT_LIMIT:
             outcome = _send_all(connection, outcome)
         if outcome is CUT or outcome is GONE:
-            reactor.abort(connection, reset=outcome is CUT and response.close_delimited)
+            if outcome is CUT and response.close_delimited:
+                connection.prepare_reset()  # an orderly end would look like the end of a whole response
+            reactor.abort(connection)
         else:
             reactor.release(connection)
         return duration

@@ -136,7 +136,8 @@ class Response:
         if not self.started:
             self._start(known=None)
         if self._stream is not None:  # write() from inside the iterable: what it yielded before goes first
-            self._stream.flush()
+            self._stream.write(data)
+            return
         self._send_block(data)
         if self._connection.outbox:
             self._connection.send_until(HIGH_WATER)
@@ -379,6 +380,11 @@ class BlockStream:
                 self._flusher.forget(self.flush_for_flusher)
                 with self._lock:  # the flusher may be at work a last time, on a descriptor that is about to be closed
                     self._over = True
+
+    def write(self, data: bytes) -> None:
+        """Send what has gathered and then this, at once."""
+        self._pending.append(data)
+        self.flush()
 
     def flush(self) -> None:
         """Send what has gathered, and wait while the client is too far behind."""
