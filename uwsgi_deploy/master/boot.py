@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
@@ -37,7 +36,7 @@ from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.pidfile import PidFile, write_pidfile
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker.template import Serve, load
-from uwsgi_deploy.worker.worker import WorkerContext, run_worker
+from uwsgi_deploy.worker.worker import WorkerContext, prepare, run_worker
 from uwsgi_deploy.wsgi.loader import check_application
 
 # Where Python callers' settings come from, for messages; `cli` has checked its own with better origins already.
@@ -94,11 +93,12 @@ def _check(settings: Settings) -> Identity:
     require_socket(settings)
     check_addresses(settings.sockets)
     application = settings.application
-    start = Path(application.chdir or ".")
-    if application.chdir and not start.is_dir():
-        raise ConfigError("chdir", f"there is no directory {start.absolute()}")
-    if application.chdir2 and not (start / application.chdir2).is_dir():
-        raise ConfigError("chdir2", f"there is no directory {(start / application.chdir2).absolute()}")
+    start = os.path.abspath(application.chdir)
+    if not os.path.isdir(start):
+        raise ConfigError("chdir", f"there is no directory {start}")
+    after = os.path.join(start, application.chdir2)
+    if not os.path.isdir(after):
+        raise ConfigError("chdir2", f"there is no directory {after}")
     check_application(application)
     if settings.sockets.chown_socket:
         identity.resolve_owner(settings.sockets.chown_socket, "chown-socket")
@@ -218,7 +218,8 @@ def _serve_alone(settings: Settings, listeners: tuple[Listener, ...], scoreboard
         log("*** uWSGI is running in single interpreter mode ***")
         log(banner.only_worker(os.getpid(), settings.workers.threads))
         log(banner.ready(1))
-        code = serve(WorkerContext(settings, listeners, 1, scoreboard, None), application)
+        context = WorkerContext(settings, listeners, 1, scoreboard, None, prepare(settings, listeners))
+        code = serve(context, application)
     except KeyboardInterrupt:
         code = ExitCode.OK  # told to end while the application was loaded
     log("goodbye to uWSGI.")

@@ -15,7 +15,6 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.errors import BindError
@@ -25,7 +24,7 @@ from uwsgi_deploy.types import Protocol
 DEFAULT_BACKLOG = 1024
 # How long the kernel may hold back a connection that carries no data (TCP_DEFER_ACCEPT, seconds).
 DEFER_ACCEPT = 4
-SOMAXCONN_FILE = Path("/proc/sys/net/core/somaxconn")
+SOMAXCONN_FILE = "/proc/sys/net/core/somaxconn"
 
 Warn = Callable[[str], None]
 
@@ -185,7 +184,7 @@ def listen_backlog(asked: int, warn: Warn = _discard) -> int:
 
 def _somaxconn() -> int:
     try:
-        return int(SOMAXCONN_FILE.read_text("ascii"))
+        return int(_read(SOMAXCONN_FILE))
     except (OSError, ValueError):
         return socket.SOMAXCONN  # a container without /proc: the constant of the C library
 
@@ -378,7 +377,7 @@ def _denied(address: str) -> str:
 
 def _first_free_port() -> int:
     try:
-        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+        return int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start"))
     except (OSError, ValueError):
         return 1024
 
@@ -412,7 +411,7 @@ def _holder_of_path(path: str) -> str:
 
 def _table(name: str) -> list[list[str]]:
     try:
-        lines = Path(name).read_text("utf-8", "replace").splitlines()
+        lines = _read(name).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
     return [line.split() for line in lines[1:]]
@@ -451,7 +450,12 @@ def _descriptors(pid: int) -> Iterable[str]:
 
 def _command(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        words = _read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
     except OSError:
         return "unknown"
     return b" ".join(words).decode("utf-8", "replace").strip()[:80] or "unknown"
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -29,7 +29,7 @@ from uwsgi_deploy.process.fork import fork_adopted
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
-from uwsgi_deploy.worker.worker import WorkerContext
+from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
 from uwsgi_deploy.wsgi.loader import Application, load_application, refuse_everything
 
 Serve = Callable[[WorkerContext, Application], int]
@@ -52,6 +52,14 @@ class TemplateContext:
     serve: Serve
 
 
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What workers are forked with. application: None with lazy-apps."""
+
+    application: Application | None
+    prepared: Prepared
+
+
 def run_template(context: TemplateContext) -> int:
     """The life of a template process, in a process of its own; returns its exit code."""
     signals.heed(signals.LIFE)
@@ -66,12 +74,14 @@ def run_template(context: TemplateContext) -> int:
             application = load(context.settings)
         except ServerError as error:
             return _report_failure(context.channel, error, serial=0)
+        _load_lazy_parts()
         _make_safe_to_fork()
         signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+    inheritance = Inheritance(application, prepare(context.settings, context.listeners))
     gc.collect()
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
-    _obey(context, application)
+    _obey(context, inheritance)
     return ExitCode.OK
 
 
@@ -109,7 +119,7 @@ def _report_failure(end: socket.socket, error: ServerError, *, serial: int) -> i
 # --- forking workers --------------------------------------------------------------------------------------------------
 
 
-def _obey(context: TemplateContext, application: Application | None) -> None:
+def _obey(context: TemplateContext, inheritance: Inheritance) -> None:
     """Fork a worker for every order until the master closes the channel.
 
     A signal that stops the whole server (Ctrl-C, Heroku) ends the template, too, so that the listening sockets close
@@ -125,20 +135,20 @@ def _obey(context: TemplateContext, application: Application | None) -> None:
         if order is None:
             return
         if isinstance(order, SpawnWorker):
-            context.channel.send(channel.encode(_spawn(context, application, order)))
+            context.channel.send(channel.encode(_spawn(context, inheritance, order)))
 
 
-def _spawn(context: TemplateContext, application: Application | None, order: SpawnWorker) -> Spawned | SpawnFailed:
+def _spawn(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> Spawned | SpawnFailed:
     try:
-        pid = fork_adopted(lambda: _live_as_worker(context, application, order), reset=signals.LIFE)
+        pid = fork_adopted(lambda: _live_as_worker(context, inheritance, order), reset=signals.LIFE)
     except OSError as error:
         return SpawnFailed(order.serial, error.strerror or str(error))
     return Spawned(order.serial, pid)
 
 
-def _live_as_worker(context: TemplateContext, application: Application | None, order: SpawnWorker) -> int:
+def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> int:
     """From the fork to the exit of a worker process."""
-    settings = context.settings
+    settings, application = context.settings, inheritance.application
     if not _die_with_master(settings, context.master_pid):
         return ExitCode.FAILED
     titles.set_title(settings.identity, titles.worker_role(order.wid))
@@ -152,7 +162,9 @@ def _live_as_worker(context: TemplateContext, application: Application | None, o
             return code
     context.channel.close()
     _part_from_siblings()
-    worker = WorkerContext(settings, context.listeners, order.wid, context.scoreboard, context.master_pid)
+    worker = WorkerContext(
+        settings, context.listeners, order.wid, context.scoreboard, context.master_pid, inheritance.prepared
+    )
     code = context.serve(worker, application)
     finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
     return code
@@ -175,6 +187,20 @@ def _part_from_siblings() -> None:
     gevent = sys.modules.get("gevent")
     if gevent is not None:
         gevent.reinit()  # an application that patched itself: its hub's event loop must not be shared
+
+
+# --- what is better done before a fork --------------------------------------------------------------------------------
+
+
+def _load_lazy_parts() -> None:
+    """Load what Django would load with the first request of each worker: the URLs, and all views that they import."""
+    urls = sys.modules.get("django.urls")
+    if urls is None:
+        return
+    try:
+        urls.get_resolver().url_patterns  # noqa: B018  a cached property
+    except Exception as error:  # the project's own code; Django shows this error with each request, too
+        log(f"*** WARNING: the URL configuration cannot be loaded: {error!r} ***")
 
 
 # --- what is unsafe to share over a fork ------------------------------------------------------------------------------

@@ -42,6 +42,32 @@ _ACCEPT_ALONE = 32
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is the same in all workers. Made before they are forked, so that they share the memory of it."""
+
+    endpoints: tuple[Endpoint, ...]
+    limits: Limits
+    delivery: Delivery
+
+
+def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
+    """Make what workers share; nothing of it is a process's own yet."""
+    http = settings.http
+    return Prepared(
+        endpoints=tuple(Endpoint(listener.socket, _codec(listener, settings)) for listener in listeners),
+        limits=Limits(
+            header_timeout=http.header_timeout,
+            body_timeout=http.body_timeout,
+            keepalive_timeout=http.http_keepalive_timeout,
+            send_timeout=http.send_timeout,
+            post_buffering=http.post_buffering,
+            limit_post=http.limit_post,
+        ),
+        delivery=Delivery(Flusher(), raise_write_errors=not http.disable_write_exception),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerContext:
     """What a worker is told at its birth. master_pid is None without a master."""
 
@@ -50,6 +76,7 @@ class WorkerContext:
     wid: int
     scoreboard: Scoreboard
     master_pid: int | None
+    prepared: Prepared
 
 
 def run_worker(context: WorkerContext, application: Application) -> int:
@@ -64,7 +91,7 @@ class Worker:
         settings = context.settings
         self._context, self._settings, self._application = context, settings, application
         self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
-        self._delivery = Delivery(Flusher(), raise_write_errors=not settings.http.disable_write_exception)
+        self._delivery = context.prepared.delivery
         self._cores = settings.workers.threads
         board = context.scoreboard
         alone = board.workers == 1
@@ -75,17 +102,9 @@ class Worker:
         self._stopping_since: float | None = None
         self._abandoned = False
         self._exit_code = 0
-        limits = settings.http
         self._reactor = Reactor(
-            [Endpoint(listener.socket, _codec(listener, settings)) for listener in context.listeners],
-            Limits(
-                header_timeout=limits.header_timeout,
-                body_timeout=limits.body_timeout,
-                keepalive_timeout=limits.http_keepalive_timeout,
-                send_timeout=limits.send_timeout,
-                post_buffering=limits.post_buffering,
-                limit_post=limits.limit_post,
-            ),
+            context.prepared.endpoints,
+            context.prepared.limits,
             cores=self._cores,
             accept_at_once=_ACCEPT_ALONE if alone else 1,
             wait=threads.wait,

@@ -21,7 +21,6 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
@@ -31,7 +30,7 @@ from uwsgi_deploy.logs.setup import log
 
 Application = Callable[..., Any]
 
-OWN_CODE = str(Path(__file__).resolve().parents[1]) + os.sep
+OWN_CODE = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
 MISNAMED = ConfigError.exit_code
 NOTHING_NAMED = "no application is named: set module = package.module:callable or wsgi-file = app.py"
 MOST_SUGGESTIONS = 5
@@ -106,20 +105,20 @@ def _activate(home: str) -> None:
     log(f"Set PythonHome to {home}")
 
 
-def _site_packages(home: str) -> Path:
+def _site_packages(home: str) -> str:
     """The packages directory of a virtual environment; one of another Python version is taken with a warning."""
-    root = Path(os.path.abspath(home))
-    if not root.is_dir():
+    root = os.path.abspath(home)
+    if not os.path.isdir(root):
         raise ConfigError("home", f"the virtual environment {root} does not exist")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = root / "lib" / version / "site-packages"
-    if packages.is_dir():
+    packages = os.path.join(root, "lib", version, "site-packages")
+    if os.path.isdir(packages):
         return packages
-    others = sorted(root.glob("lib/python*/site-packages"))
+    others = sorted(glob.glob("lib/python*/site-packages", root_dir=root))
     if not others:
         raise ConfigError("home", f"{root} is no virtual environment: it has no lib/{version}/site-packages")
-    log(f"*** WARNING: the virtual environment {root} is for {others[-1].parent.name}, this is {version} ***")
-    return others[-1]
+    log(f"*** WARNING: the virtual environment {root} is for {others[-1].split(os.sep)[1]}, this is {version} ***")
+    return os.path.join(root, others[-1])
 
 
 # --- module and file --------------------------------------------------------------------------------------------------

@@ -317,6 +317,11 @@ class Response:
     def _send_stream(self, result: Iterable[bytes]) -> None:
         iterator = iter(result)
         first = self._first_block(iterator)
+        if first is not None and len(first) == self._length and not self.started:
+            # What frameworks return: an iterator over one block, and its length. PEP 3333 has the rest asked for, too.
+            self._send_whole(first)
+            self._first_block(iterator)
+            return
         if first is not None:
             if not self.started:
                 self._start(known=None)
