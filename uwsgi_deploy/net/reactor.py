@@ -87,7 +87,7 @@ class Reactor:
             endpoints,
             at_once=accept_at_once,
             siblings=siblings,
-            admit=self._admit,
+            admit=self.admit,
             shortage=self._close_idle,
         )
 
@@ -129,7 +129,10 @@ class Reactor:
         # Last, so that known clients come first, and only what a free core can take at once is accepted.
         if others:
             for fd in others:
-                self._other_event(fd)
+                if action := self._watched.get(fd):
+                    action()
+                else:
+                    self._acceptor.on_event(fd, now=self.now, room=self.free_cores - len(self.ready))
 
     def wake(self) -> None:
         """End a wait in `poll` that another thread is in."""
@@ -140,12 +143,6 @@ class Reactor:
         """Call `action` in the leader whenever `fd` is readable."""
         self._watched[fd] = action
         self._epoll.register(fd, EPOLLIN)
-
-    def _other_event(self, fd: int) -> None:
-        if action := self._watched.get(fd):
-            action()
-        else:
-            self._acceptor.on_event(fd, now=self.now, room=self.free_cores - len(self.ready))
 
     def _event(self, connection: Connection, mask: int) -> None:
         """An event on a connection that does not wait for a head."""
@@ -165,7 +162,8 @@ class Reactor:
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
-    def _admit(self, fd: int, address: Any, codec: Codec) -> None:
+    def admit(self, fd: int, address: Any, codec: Codec) -> None:
+        """Take over a connection: a non-blocking descriptor, the peer's address, what it speaks."""
         limits = self._limits
         connection = Connection(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
         connection.deadline = self.now + limits.header_timeout
@@ -182,7 +180,7 @@ class Reactor:
                 self._close(connection)
 
     def _register(self, connection: Connection) -> None:
-        if not connection.registered:
+        if not connection.registered and not self._epoll.closed:  # closed: a core that was stuck comes back too late
             connection.registered = True
             self._epoll.register(connection.fd, _CONNECTION_EVENTS)
 
@@ -494,6 +492,8 @@ class Reactor:
                 connection.deadline = min(connection.deadline, soon)
 
     def close(self) -> None:
-        """Close every connection at once."""
+        """Close every connection at once, and what the reactor itself holds open."""
         for connection in list(self.connections.values()):
             self._close(connection)
+        self._epoll.close()
+        os.close(self._wake_fd)

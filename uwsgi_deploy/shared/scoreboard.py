@@ -143,3 +143,8 @@ class Scoreboard:
     def size(self) -> int:
         """Bytes of the mapping."""
         return len(self._map)
+
+    def close(self) -> None:
+        """Close the descriptors of this process; for a scoreboard that nobody else was given."""
+        os.close(self._wake)
+        os.close(self.call_fd)

@@ -29,6 +29,7 @@ from uwsgi_deploy.process.fork import fork_adopted
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
 from uwsgi_deploy.wsgi.loader import Application, load_application, refuse_everything
 
@@ -77,6 +78,7 @@ def run_template(context: TemplateContext) -> int:
         _load_lazy_parts()
         _make_safe_to_fork()
         signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+    rehearse()
     inheritance = Inheritance(application, prepare(context.settings, context.listeners))
     gc.collect()
     gc.freeze()  # workers share these pages as long as no collection writes into their headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from time import monotonic, time
@@ -122,6 +122,17 @@ class Worker:
         threads.ThreadsEngine(self._reactor, self.serve, self._finished, cores=self._cores).run()
         self._reactor.close()
         return self._exit_code
+
+    def rehearse(self, fd: int, codec: Codec, rounds: int, ask: Callable[[], object]) -> None:
+        """Serve `rounds` requests that `ask` sends to the connected socket `fd`; see `worker.rehearsal`."""
+        reactor = self._reactor
+        reactor.admit(fd, "", codec)
+        for _ in range(rounds):
+            ask()
+            reactor.poll()
+            while reactor.ready:
+                self.serve(reactor.ready.popleft(), 0)
+        reactor.close()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
