@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 from tests.conformance.servers import Target, serve
 from tests.conformance.wire import request
@@ -44,3 +45,25 @@ def test_client_goes_to_the_idle_worker(tmp_path: Path) -> None:
             long = clients.submit(ask, target, "/slow?t=1")
             assert max(ask(target, "/x") for _ in range(20)) < 0.5
             assert long.result() < 2
+
+
+def test_new_clients_do_not_starve_behind_those_that_stay(tmp_path: Path) -> None:
+    """With every worker always busy, one that only declined new clients would leave them in the listen queue."""
+    over = Event()
+
+    def stay(target: Target) -> None:
+        with target.wire() as wire:
+            while not over.is_set():
+                wire.send(request("/x") * 4)
+                for _ in range(4):
+                    if wire.read_response().get("connection") == "close":
+                        return
+
+    with serve(tmp_path, "--processes", "2", "--disable-logging") as target, ThreadPoolExecutor(8) as clients:
+        staying = [clients.submit(stay, target) for _ in range(8)]
+        try:
+            assert max(ask(target, "/x") for _ in range(100)) < 1
+        finally:
+            over.set()
+        for one in staying:
+            one.result()

@@ -145,13 +145,12 @@ class Acceptor:
             self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)
 
     def _accept(self, endpoint: Endpoint, *, now: float, room: int) -> None:
-        """What cannot be served at once stays in the listen queue for an idle sibling.
+        """Who cannot be served at once is left to an idle sibling, which is called: the kernel woke only this worker.
 
-        That sibling is called: the kernel woke only this worker.
+        When all are busy at least one is accepted, or new clients would starve behind those that keep their connection.
         """
-        if self._siblings is not None and room <= 0:
-            if self._siblings.anyone_idle():
-                os.eventfd_write(self._siblings.call_fd, 1)
+        if self._siblings is not None and room <= 0 and self._siblings.anyone_idle():
+            os.eventfd_write(self._siblings.call_fd, 1)
             return
         for _ in range(max(room, self._at_once)):
             if not self._accept_one(endpoint, now):
