@@ -7,8 +7,7 @@ and the single header line. Requests that repeat any of them are not parsed agai
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.memo import Memo
@@ -31,11 +30,14 @@ _DROPPED = frozenset({b"proxy"})
 _UNPREFIXED = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 _JOINED_WITH = {"HTTP_COOKIE": "; "}  # RFC 9113 §8.2.3; every other list is joined with a comma (RFC 9110 §5.3)
 
+_KEEP_ALIVE_DEFAULTS = (True, False)
+# REQUEST_METHOD, REQUEST_URI, … which a uwsgi packet would carry beside the header fields.
+_REQUEST_VARIABLES = 9
+
 END_OF_HEAD = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLine:
+class RequestLine(NamedTuple):
     """Method and target as CGI variables; `host` overrides the Host field (absolute form, RFC 9112 §3.2.2)."""
 
     method: str
@@ -47,8 +49,7 @@ class RequestLine:
     host: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderBlock:
+class HeaderBlock(NamedTuple):
     """All header fields of a request. `variables` holds the codec's base too and is copied for each request."""
 
     variables: Environ
@@ -140,17 +141,28 @@ class Http1Codec:
         host = fields.get("HTTP_HOST")
         if host is not None and not _HOST.fullmatch(host):
             raise ProtocolError(400, "an invalid or repeated Host field")
-        body = body_length(fields)
-        options = {option.strip() for option in fields.get("HTTP_CONNECTION", "").lower().split(",")}
+        expectation = fields.get("HTTP_EXPECT")
+        if expectation is not None and expectation.lower() != "100-continue":
+            raise ProtocolError(417, "an unknown expectation")
+        keep_alive_11, keep_alive_10 = _KEEP_ALIVE_DEFAULTS
+        if (connection := fields.get("HTTP_CONNECTION")) is not None:
+            keep_alive_11, keep_alive_10 = _keep_alive(connection)
+        variables, size = len(fields) + _REQUEST_VARIABLES, packed_size(fields)
         return HeaderBlock(
             variables={**self._base, **fields},
             has_host=host is not None,
-            body=body,
-            keep_alive_11="close" not in options,
-            keep_alive_10="keep-alive" in options and "close" not in options,
-            facts_11=_facts(fields, is_11=True),
-            facts_10=_facts(fields, is_11=False),
+            body=body_length(fields),
+            keep_alive_11=keep_alive_11,
+            keep_alive_10=keep_alive_10,
+            facts_11=Facts(expectation is not None, True, True, variables, size),
+            facts_10=Facts(False, False, True, variables, size),
         )
+
+
+def _keep_alive(connection: str) -> tuple[bool, bool]:
+    """What a Connection field means for HTTP/1.1 and for 1.0 (RFC 9112 §9.3)."""
+    options = {option.strip() for option in connection.lower().split(",")}
+    return "close" not in options, "keep-alive" in options and "close" not in options
 
 
 def parse_request_line(line: bytes) -> RequestLine:
@@ -219,16 +231,3 @@ def body_length(fields: dict[str, str]) -> int:
     if not _LENGTH.fullmatch(length):
         raise ProtocolError(400, "an invalid Content-Length")
     return int(length)
-
-
-def _facts(fields: dict[str, str], *, is_11: bool) -> Facts:
-    expectation = fields.get("HTTP_EXPECT", "").lower()
-    if expectation not in ("", "100-continue"):
-        raise ProtocolError(417, "an unknown expectation")
-    return Facts(
-        expects_continue=is_11 and expectation != "",
-        chunking=is_11,
-        is_http=True,
-        variables=len(fields) + 9,
-        size=packed_size(fields),
-    )
