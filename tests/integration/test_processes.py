@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,8 +38,12 @@ def parent(pid: int) -> int:
 
 
 def processes(server: ServerProcess) -> dict[str, int]:
-    """Title -> pid of the server's processes."""
-    return {title(pid): pid for pid in server.session_pids()}
+    """Title -> pid of the server's processes; one that ends while they are listed is none of them any more."""
+    found = {}
+    for pid in server.session_pids():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[title(pid)] = pid
+    return found
 
 
 def alive(pid: int) -> bool:
