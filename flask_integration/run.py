@@ -17,12 +17,13 @@ from flask.cli import ScriptInfo
 from flask.helpers import get_debug_flag
 
 from flask_integration import conf, discovery
-from flask_integration.launch import Launch, first_name, http_socket, plan
+from flask_integration.launch import http_socket, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
 from uwsgi_deploy.config.controls import CONTROLS_BY_NAME
 from uwsgi_deploy.config.raw import RawOption
 from uwsgi_deploy.config.schema import BY_NAME, did_you_mean
+from uwsgi_deploy.launch import Launch, first_name
 
 HELP = """\
 Run a production server.

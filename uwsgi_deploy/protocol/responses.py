@@ -35,7 +35,7 @@ class Special(IntEnum):
 
 
 # Python 3.11 looks an enum's member up with a function call; on the request path these names are used instead.
-NONE, CONTENT_LENGTH, CONNECTION, HOP_BY_HOP, DATE = Special
+_, CONTENT_LENGTH, CONNECTION, _, DATE = Special
 
 # Framing and connection management are the server's (PEP 3333, "Other HTTP Features"): an application that copies these
 # from an upstream answer must not break the connection with them, so they are not sent.

@@ -19,11 +19,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
 from django_integration import addresses, checks
-from django_integration.launch import Launch, forget_time_zone, plan
+from django_integration.launch import forget_time_zone, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.argparse_options import DESTINATION, add_arguments
 from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
+from uwsgi_deploy.launch import Launch
 
 UNRECOGNIZED = "unrecognized arguments: "
 
