@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -109,7 +109,7 @@ def test_sigterm_to_every_process_twice(project: Path) -> None:
         servers = {pid for pid in helpers if b"honcho" not in Path(f"/proc/{pid}/cmdline").read_bytes()}
         for _ in range(2):
             for pid in servers:
-                if is_alive(pid):
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
         server.wait_end()
         server.wait_for_log(r"web\.1 stopped \(rc=0\)")
