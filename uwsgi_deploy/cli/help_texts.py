@@ -16,6 +16,14 @@ TITLES: Mapping[str, str] = {
     "http": "Requests and timeouts",
     "logs": "Logging",
     "identity": "Identity and files",
+    "reload": "Reloading",
+    "recycling": "Recycling workers",
+    "cheaper": "Number of workers",
+    "harakiri": "Harakiri",
+    "hooks": "Hooks",
+    "daemons": "Attached programs",
+    "control": "Control",
+    "system": "System",
 }
 """Section of the settings to the heading of its options."""
 

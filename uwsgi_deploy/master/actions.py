@@ -58,4 +58,13 @@ class FinishReload:
     """Every worker runs the new code."""
 
 
-Action = StartTemplate | StopTemplate | KillTemplate | OrderWorker | Dismiss | Kill | CloseListeners | FinishReload
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Look again at this monotonic instant at the latest, although nothing may happen until then."""
+
+    instant: float
+
+
+Action = (
+    StartTemplate | StopTemplate | KillTemplate | OrderWorker | Dismiss | Kill | CloseListeners | FinishReload | WakeAt
+)

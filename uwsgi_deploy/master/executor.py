@@ -25,6 +25,7 @@ from uwsgi_deploy.master.actions import (
     OrderWorker,
     StartTemplate,
     StopTemplate,
+    WakeAt,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template
 from uwsgi_deploy.master.observe import Observer
@@ -65,12 +66,16 @@ class Executor:
             Kill: self._kill,
             CloseListeners: self._close_listeners,
             FinishReload: self._finish_reload,
+            WakeAt: self._wake_at,
         }
 
     def perform(self, action: Action, now: float) -> None:
         """Do what the action says; `now` is the instant it was decided at."""
         self._now = now
         self._steps[type(action)](action)
+
+    def _wake_at(self, action: WakeAt) -> None:
+        self._fleet.alarm = min(self._fleet.alarm or action.instant, action.instant)
 
     # --- templates ----------------------------------------------------------------------------------------------------
 

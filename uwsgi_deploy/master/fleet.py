@@ -127,6 +127,7 @@ class Fleet:
         self.booted = False
         self.reload: Reload | None = None
         self.stop: Stop | None = None
+        self.alarm: float | None = None  # what policies asked for with WakeAt since the last round
         self._serials = itertools.count(1)
         self.last_generation = 0
 
@@ -176,6 +177,8 @@ class Fleet:
         """Instants at which something is or was due although nothing happens."""
         rows: Iterator[Worker | Template] = itertools.chain(self.workers(), self.templates)
         yield from (row.deadline for row in rows if row.deadline is not None)
+        if self.alarm is not None:
+            yield self.alarm
         if self.stop is None:
             yield from (slot.not_before for slot in self.slots)
             yield self.template_not_before

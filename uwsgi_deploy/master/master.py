@@ -12,7 +12,7 @@ from uwsgi_deploy.errors import AppLoadError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action
-from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, command_of
+from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
 from uwsgi_deploy.master.executor import Executor, Resources
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
@@ -49,6 +49,7 @@ class Master:
         observation = None
         while not (self._fleet.stop is not None and self._fleet.is_gone):
             observation = self._observer.wait(self._next_deadline(observation))
+            self._fleet.alarm = None
             self._learn(observation)
             for policy in POLICIES:
                 for action in tuple(policy(self._fleet, observation.now)):
@@ -68,7 +69,10 @@ class Master:
     def _learn(self, observation: Observation) -> None:
         now = observation.now
         for number in observation.signals:
-            self._obey(number, now)
+            if (request := request_of(number, die_on_term=self._workers.die_on_term)) is not None:
+                self._obey(request, now)
+        for request in observation.requests:
+            self._obey(request, now)
         for generation, message in observation.messages:
             self._hear(generation, message, now)
         for ended in observation.exits:
@@ -77,17 +81,19 @@ class Master:
             self._unclaimed.clear()
         self._read_scoreboard(now)
 
-    def _obey(self, number: int, now: float) -> None:
-        command = command_of(number, die_on_term=self._workers.die_on_term)
-        if command is Command.STATISTICS:
-            self._log_statistics()
-        elif command in (Command.RELOAD, Command.BRUTAL_RELOAD):
-            self._begin_reload(brutal=command is Command.BRUTAL_RELOAD)
-        elif command is not None:
-            self._begin_stop(number, now, immediate=command is Command.STOP_NOW)
+    def _obey(self, request: Request, now: float) -> None:
+        match request.command:
+            case Command.STATISTICS:
+                self._log_statistics()
+            case Command.RELOAD | Command.BRUTAL_RELOAD:
+                self._begin_reload(brutal=request.command is Command.BRUTAL_RELOAD)
+            case Command.STOP | Command.STOP_NOW:
+                self._begin_stop(request, now)
+        request.reply(Reply(ok=True, message=request.command.value))
 
-    def _begin_stop(self, number: int, now: float, *, immediate: bool) -> None:
+    def _begin_stop(self, request: Request, now: float) -> None:
         fleet = self._fleet
+        immediate = request.command is Command.STOP_NOW
         if fleet.stop is None:
             log(
                 "SIGINT/SIGTERM received...killing workers..."
@@ -95,7 +101,7 @@ class Master:
                 else "SIGQUIT received...leaving at once..."
             )
             fleet.begin_stop(now)
-        elif not immediate and now - fleet.stop.since < SAME_STOP.get(number, 0.0):
+        elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
             return
         else:
             immediate = True

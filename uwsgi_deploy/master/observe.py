@@ -9,8 +9,11 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from uwsgi_deploy.master.commands import Request
 from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
@@ -38,6 +41,10 @@ class Observation:
     signals: tuple[int, ...]
     messages: tuple[tuple[int, Message], ...]
     exits: tuple[Exit, ...]
+    requests: tuple[Request, ...]
+
+
+Read: TypeAlias = Callable[[], Iterable[Request]]
 
 
 class Observer:
@@ -46,9 +53,21 @@ class Observer:
     def __init__(self, wakeup: Wakeup, scoreboard: Scoreboard) -> None:
         self._wakeup, self._scoreboard = wakeup, scoreboard
         self._channels: dict[int, socket.socket] = {}
+        self._watched: dict[int, Read] = {}
         self._poll = select.poll()
         for descriptor in (wakeup.fileno(), scoreboard.wake_fd):
             self._poll.register(descriptor, select.POLLIN)
+
+    def watch(self, descriptor: int, read: Read, *, events: int = select.POLLIN) -> None:
+        """Call `read` when `descriptor` is ready; what it returns is told to the master. The master's alone, see
+        `descriptors`; to be called again with other `events` at any time."""
+        self._watched[descriptor] = read
+        self._poll.register(descriptor, events)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Forget a descriptor, before it is closed."""
+        if self._watched.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
 
     def attach(self, generation: int, end: socket.socket) -> None:
         """Listen to a new template."""
@@ -69,19 +88,20 @@ class Observer:
 
     def descriptors(self) -> list[int]:
         """Descriptors that are the master's alone; children close them."""
-        return [*self._wakeup.descriptors, *(end.fileno() for end in self._channels.values())]
+        return [*self._wakeup.descriptors, *self._watched, *(end.fileno() for end in self._channels.values())]
 
     def wait(self, deadline: float | None) -> Observation:
         """Wait until something happens, or until the monotonic instant `deadline`."""
         if deadline is None:
-            self._poll.poll()
+            events = self._poll.poll()
         else:
-            self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            events = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
         self._scoreboard.acknowledge()
         signals = self._wakeup.drain()
         # Ends are collected before messages are read: what a child said before it ended is then among the messages.
         exits = _reap()
-        return Observation(time.monotonic(), signals, self._messages(), exits)
+        requests = tuple(request for fd, _ in events if fd in self._watched for request in self._watched[fd]())
+        return Observation(time.monotonic(), signals, self._messages(), exits, requests)
 
     def _messages(self) -> tuple[tuple[int, Message], ...]:
         found: list[tuple[int, Message]] = []

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, command_of
+from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, request_of
 from uwsgi_deploy.process.signals import HANDLED
 
 CASES = [
@@ -21,14 +21,18 @@ CASES = [
 
 
 @pytest.mark.parametrize(("number", "with_option", "without"), CASES)
-def test_commands(number: int, with_option: Command | None, without: Command | None) -> None:
+def test_commands(number: signal.Signals, with_option: Command | None, without: Command | None) -> None:
     """die-on-term changes SIGTERM and nothing else."""
-    assert command_of(number, die_on_term=True) is with_option
-    assert command_of(number, die_on_term=False) is without
+    for die_on_term, expected in ((True, with_option), (False, without)):
+        request = request_of(number, die_on_term=die_on_term)
+        assert (request and request.command) is expected
+        assert request is None or request.origin == number.name
 
 
 def test_tables_are_total() -> None:
     """Every command has a signal (brutal reload shares SIGTERM), and children reset all that the master handles."""
     assert set(BY_SIGNAL.values()) | {Command.BRUTAL_RELOAD} == set(Command)
     assert {*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD} <= set(HANDLED)
-    assert set(SAME_STOP) == {number for number, command in BY_SIGNAL.items() if command is Command.STOP}
+    assert set(SAME_STOP) == {
+        signal.Signals(number).name for number, command in BY_SIGNAL.items() if command is Command.STOP
+    }

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from uwsgi_deploy.config.settings.application import ApplicationSettings
+from uwsgi_deploy.config.settings.cheaper import CheaperSettings
+from uwsgi_deploy.config.settings.control import ControlSettings
+from uwsgi_deploy.config.settings.daemons import DaemonSettings
+from uwsgi_deploy.config.settings.harakiri import HarakiriSettings
+from uwsgi_deploy.config.settings.hooks import HookSettings
 from uwsgi_deploy.config.settings.http import HttpSettings
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.config.settings.logs import LogSettings
+from uwsgi_deploy.config.settings.recycling import RecyclingSettings
+from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
+from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
 
 
@@ -22,14 +30,30 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    reload: ReloadSettings = field(default_factory=ReloadSettings)
+    recycling: RecyclingSettings = field(default_factory=RecyclingSettings)
+    cheaper: CheaperSettings = field(default_factory=CheaperSettings)
+    harakiri: HarakiriSettings = field(default_factory=HarakiriSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
+    daemons: DaemonSettings = field(default_factory=DaemonSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+    system: SystemSettings = field(default_factory=SystemSettings)
 
 
 __all__ = [
     "ApplicationSettings",
+    "CheaperSettings",
+    "ControlSettings",
+    "DaemonSettings",
+    "HarakiriSettings",
+    "HookSettings",
     "HttpSettings",
     "IdentitySettings",
     "LogSettings",
+    "RecyclingSettings",
+    "ReloadSettings",
     "Settings",
     "SocketSettings",
+    "SystemSettings",
     "WorkerSettings",
 ]
