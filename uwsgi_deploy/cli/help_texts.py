@@ -50,6 +50,7 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "env": "NAME=VALUE",
     "logto": "FILE",
     "pidfile": "FILE",
+    "master-fifo": "FILE",
     "uid": "USER",
     "gid": "GROUP",
     "chown-socket": "USER:GROUP",

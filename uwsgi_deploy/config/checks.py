@@ -9,6 +9,8 @@ from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ConfigError
 
 BUILT_IN = "default"
+# They are chosen by the bytes 0 to 9.
+MOST_FIFOS = 10
 
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
@@ -20,6 +22,12 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     for variable in settings.application.env:
         if not variable.partition("=")[0].strip() or "=" not in variable:
             raise ConfigError(origins["env"], f"'env' needs NAME=value, not '{variable}'")
+    if len(settings.control.master_fifo) > MOST_FIFOS:
+        raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
+    if settings.control.master_fifo and not workers.master and workers.processes == 1:
+        raise ConfigError(
+            origins.get("master-fifo", BUILT_IN), "'master-fifo' needs a master to read it", hint="set master = true"
+        )
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))

@@ -55,7 +55,7 @@ NOT_YET: Mapping[str, str] = {
         py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore touch-reload touch-workers-reload
         touch-chain-reload touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch fs-reload
         fs-brutal-reload fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
-        master-fifo notify-socket stop reload pause suspend resume""",
+        notify-socket stop reload pause suspend resume""",
     "recycling and limits": """
         min-worker-lifetime max-worker-lifetime max-worker-lifetime-delta reload-on-rss reload-on-as reload-on-uss
         reload-on-pss evil-reload-on-rss evil-reload-on-as mem-collector-freq memory-report limit-as limit-nproc max-fd

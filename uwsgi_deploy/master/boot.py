@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
@@ -21,7 +22,9 @@ from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log
 from uwsgi_deploy.master.executor import Resources
+from uwsgi_deploy.master.intake.fifo import MasterFifo
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
+from uwsgi_deploy.master.observe import Intake
 from uwsgi_deploy.net.listener import (
     Listener,
     bind_listeners,
@@ -68,6 +71,7 @@ def run_server(
         try:
             vacuum = Vacuum()
             listeners = _open_everything(settings, who, vacuum)
+            intakes = _open_intakes(settings, vacuum) if wakeup else ()
         except BaseException:
             vacuum.clean()
             raise
@@ -79,7 +83,7 @@ def run_server(
         try:
             if wakeup is None:
                 return _serve_alone(settings, listeners, scoreboard, serve)
-            return _supervise(Resources(settings, listeners, scoreboard, serve, vacuum.private), wakeup)
+            return _supervise(Resources(settings, listeners, scoreboard, serve, vacuum.private, intakes), wakeup)
         except ServerError:
             vacuum.clean()
             raise
@@ -126,6 +130,16 @@ def _heed_signals(watched: Sequence[int]) -> None:
 # --- opening and undoing ----------------------------------------------------------------------------------------------
 
 
+class Opened(Protocol):
+    """Something in the file system that the server made and that it removes at its end."""
+
+    def remove(self) -> Iterable[str]:
+        """Unlink what is still ours; lines for the log."""
+
+    def close(self) -> None:
+        """Close descriptors."""
+
+
 class Vacuum:
     """What the server created, and its removal; each thing is removed once."""
 
@@ -133,6 +147,7 @@ class Vacuum:
         self._creator = os.getpid()
         self._pidfile: PidFile | None = None
         self._listeners: tuple[Listener, ...] = ()
+        self._intakes: list[Opened] = []
 
     def add_pidfile(self, pidfile: PidFile) -> None:
         """A pid file was written."""
@@ -141,6 +156,10 @@ class Vacuum:
     def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
         """Sockets were bound."""
         self._listeners = listeners
+
+    def add_intake(self, intake: Opened) -> None:
+        """A way in for commands was opened."""
+        self._intakes.append(intake)
 
     @property
     def private(self) -> tuple[int, ...]:
@@ -154,6 +173,8 @@ class Vacuum:
         if self._pidfile is not None:
             _log_lines(self._pidfile.remove())
         _log_lines(remove_unix_sockets(self._listeners))
+        for intake in self._intakes:
+            _log_lines(intake.remove())
         self.close()
 
     def close(self) -> None:
@@ -161,7 +182,10 @@ class Vacuum:
         if self._pidfile is not None:
             self._pidfile.close()
         close_listeners(self._listeners)
+        for intake in self._intakes:
+            intake.close()
         self._pidfile, self._listeners = None, ()
+        self._intakes.clear()
 
 
 def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple[Listener, ...]:
@@ -185,6 +209,16 @@ def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple
     _log_lines(identity.assume(who))
     _log_lines(identity.root_warnings())
     return listeners
+
+
+def _open_intakes(settings: Settings, vacuum: Vacuum) -> tuple[Intake, ...]:
+    """Ways in for commands; opened as the user that the server became, who makes them again later."""
+    intakes: list[Intake] = []
+    if settings.control.master_fifo:
+        fifo = MasterFifo(settings.control.master_fifo)
+        vacuum.add_intake(fifo)
+        intakes.append(fifo)
+    return tuple(intakes)
 
 
 def _change_directory(path: str) -> None:

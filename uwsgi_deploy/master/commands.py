@@ -1,4 +1,13 @@
-"""What people and supervisors can tell the master, which signal says it, and how the answer goes back."""
+"""What people and supervisors can tell the master, which signal says it, and how the answer goes back.
+
+Every request gets exactly one final `Reply`. What `Reply.data` holds, by command:
+
+- RELOAD and its kin: `{"reload": ID}`, the number to ask RELOAD_STATUS for. The reply comes when the reload was
+  accepted, before the master re-executes itself.
+- RELOAD_STATUS ID: `{"reload": ID, "state": "running" | "complete" | "failed", "reason": "" or the sentence}`; `ok` is
+  False for a number nobody knows. Outcomes survive the master's re-execution; the last few are kept.
+- STATUS: see `master.status`.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +23,26 @@ class Command(Enum):
 
     STOP = "stop"  # gracefully; when it is stopping already: at once
     STOP_NOW = "stop now"
-    RELOAD = "reload"
+    DRAIN = "drain"  # stop, but the master stays until it is told to stop
+    RESTART = "restart"  # stop, then start again under the same pid
+    RELOAD = "reload"  # everything: configuration, server code, application
     BRUTAL_RELOAD = "brutal reload"
-    STATISTICS = "statistics"
+    CHAIN_RELOAD = "chain reload"  # workers only, one at a time in order
+    WORKERS_RELOAD = "workers reload"  # workers only
+    BRUTAL_WORKERS_RELOAD = "brutal workers reload"
+    RELOAD_STATUS = "reload status"  # arguments: the number of a reload
+    RECYCLE_WORKERS = "recycle workers"  # arguments: worker numbers, none means all
+    MORE_WORKERS = "more workers"  # arguments: how many, none means one
+    FEWER_WORKERS = "fewer workers"
+    GO_CHEAP = "go cheap"
+    PAUSE = "pause"  # serve nobody until RESUME
+    RESUME = "resume"
+    TOGGLE_PAUSE = "toggle pause"
+    REOPEN_LOG = "reopen log"
+    ROTATE_LOG = "rotate log"
+    WRITE_PIDFILES = "write pidfiles"
+    STATISTICS = "statistics"  # into the log
+    STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +89,13 @@ UNUSED_SIGNALS = (signal.SIGUSR2,)
 
 # Several senders mean the same stop: honcho and a terminal signal the whole group, Heroku may send SIGTERM twice. A
 # repetition within this many seconds of the first is no impatience. People do not press Ctrl-C twice within 0.2 s.
-SAME_STOP: Mapping[str, float] = {"SIGTERM": 1.0, "SIGINT": 0.2}
+# The FIFO and the control socket have another word for "at once": from them a repetition never is impatience.
+SAME_STOP: Mapping[str, float] = {
+    "SIGTERM": 1.0,
+    "SIGINT": 0.2,
+    "master FIFO": float("inf"),
+    "control socket": float("inf"),
+}
 
 
 def request_of(number: int, *, die_on_term: bool) -> Request | None:

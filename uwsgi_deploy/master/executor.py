@@ -28,7 +28,7 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template
-from uwsgi_deploy.master.observe import Observer
+from uwsgi_deploy.master.observe import Intake, Observer
 from uwsgi_deploy.net.listener import Listener, close_listeners, refuse_newcomers
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.shared.scoreboard import Scoreboard
@@ -42,13 +42,15 @@ TEMPLATE_GRACE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the master opened and its children use. `private` are descriptors that children must close."""
+    """What the master opened and its children use. `private` are descriptors that children must close; `intakes` bring
+    requests, the master watches them."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
     scoreboard: Scoreboard
     serve: Serve
     private: tuple[int, ...] = ()
+    intakes: tuple[Intake, ...] = ()
 
 
 class Executor:

@@ -43,6 +43,15 @@ class Master:
         self._observer = Observer(wakeup, resources.scoreboard)
         self._executor = Executor(resources, self._fleet, self._observer)
         self._unclaimed: dict[int, Exit] = {}
+        self._commands: dict[Command, Callable[[Request, float], Reply]] = {
+            Command.STATISTICS: self._log_statistics,
+            Command.RELOAD: self._begin_reload,
+            Command.BRUTAL_RELOAD: self._begin_reload,
+            Command.STOP: self._begin_stop,
+            Command.STOP_NOW: self._begin_stop,
+        }
+        for intake in resources.intakes:
+            intake.attach(self._observer)
 
     def run(self) -> None:
         """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
@@ -82,46 +91,45 @@ class Master:
         self._read_scoreboard(now)
 
     def _obey(self, request: Request, now: float) -> None:
-        match request.command:
-            case Command.STATISTICS:
-                self._log_statistics()
-            case Command.RELOAD | Command.BRUTAL_RELOAD:
-                self._begin_reload(brutal=request.command is Command.BRUTAL_RELOAD)
-            case Command.STOP | Command.STOP_NOW:
-                self._begin_stop(request, now)
-        request.reply(Reply(ok=True, message=request.command.value))
+        """Do what is asked and answer. Each command has one method, which returns the answer."""
+        obey = self._commands.get(request.command)
+        if obey is None:
+            log(f"{request.origin}: '{request.command.value}' is not possible in this server")
+            request.reply(Reply(ok=False, message=f"'{request.command.value}' is not possible in this server"))
+            return
+        request.reply(obey(request, now))
 
-    def _begin_stop(self, request: Request, now: float) -> None:
+    def _begin_stop(self, request: Request, now: float) -> Reply:
         fleet = self._fleet
         immediate = request.command is Command.STOP_NOW
         if fleet.stop is None:
-            log(
-                "SIGINT/SIGTERM received...killing workers..."
-                if not immediate
-                else "SIGQUIT received...leaving at once..."
-            )
+            log(_stop_line(request))
             fleet.begin_stop(now)
         elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
-            return
+            return Reply(ok=True, message="the server is stopping already")
         else:
             immediate = True
             if not fleet.stop.immediate:
                 log("told to stop again: leaving at once...")
         if immediate and fleet.stop is not None:
             fleet.stop.immediate = True
+        return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
 
-    def _begin_reload(self, *, brutal: bool) -> None:
+    def _begin_reload(self, request: Request, _now: float) -> Reply:
+        brutal = request.command is Command.BRUTAL_RELOAD
         if self._fleet.stop is not None:
-            return
+            return Reply(ok=False, message="the server is stopping")
         if not self._fleet.booted:
             log("reload ignored: the server is still starting")
-        elif self._fleet.begin_reload(brutal=brutal):
+            return Reply(ok=False, message="the server is still starting")
+        if self._fleet.begin_reload(brutal=brutal):
             words = "...brutally killing workers..." if brutal else "...gracefully killing workers..."
             log(f"{words} (after the new application is loaded; until then the present one serves)")
-        else:
-            log("a reload is running; another one follows")
+            return Reply(ok=True, message="the reload has begun")
+        log("a reload is running; another one follows")
+        return Reply(ok=True, message="a reload is running; another one follows")
 
-    def _log_statistics(self) -> None:
+    def _log_statistics(self, _request: Request, _now: float) -> Reply:
         for worker in self._fleet.workers():
             record = self._scoreboard.record_in(worker.wid, worker.bank)
             state = WorkerState(record[Field.STATE]).name.lower()
@@ -129,6 +137,7 @@ class Master:
                 f"worker {worker.wid} (pid: {worker.pid}): {state}, generation {worker.generation}, "
                 f"{record[Field.DELTA_REQUESTS]} requests, {self._scoreboard.requests(worker.wid)} with predecessors"
             )
+        return Reply(ok=True, message="the statistics are in the log")
 
     # --- messages of templates ----------------------------------------------------------------------------------------
 
@@ -304,3 +313,12 @@ class Master:
             and slot.workers
             for slot in self._fleet.slots
         )
+
+
+def _stop_line(request: Request) -> str:
+    """uWSGI's line for the beginning of a stop."""
+    if request.origin == "master FIFO" and request.command is Command.STOP:
+        return "graceful shutdown triggered..."
+    if request.command is Command.STOP:
+        return "SIGINT/SIGTERM received...killing workers..."
+    return "SIGQUIT received...leaving at once..."

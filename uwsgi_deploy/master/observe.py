@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from uwsgi_deploy.master.commands import Request
 from uwsgi_deploy.process.signals import Wakeup
@@ -45,6 +45,13 @@ class Observation:
 
 
 Read: TypeAlias = Callable[[], Iterable[Request]]
+
+
+class Intake(Protocol):
+    """A way in for requests (FIFO, control socket) that was opened before there was an observer."""
+
+    def attach(self, observer: Observer) -> None:
+        """Have the observer watch what this one reads, from now on."""
 
 
 class Observer:

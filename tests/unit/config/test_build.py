@@ -373,3 +373,11 @@ def test_what_changed_leaves_out_what_equals_the_default(tmp_path: Path) -> None
         ("threads", "2", "app.ini:3"),
         ("log-requests", "false", "command line"),
     ]
+
+
+def test_fifos_have_ten_slots_and_a_reader(tmp_path: Path) -> None:
+    ten = "".join(f"master-fifo = {number}.fifo\n" for number in range(10))
+    assert len(from_ini(tmp_path, ten).settings.control.master_fifo) == 10
+    assert "'master-fifo' has 10 slots, no more" in refusal_of_ini(tmp_path, f"{ten}master-fifo = more\n")
+    assert "'master-fifo' needs a master" in refusal_of_ini(tmp_path, "master = false\nmaster-fifo = a.fifo\n")
+    assert from_ini(tmp_path, "master = false\nprocesses = 2\nmaster-fifo = a.fifo\n")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwsgi_deploy.config.option import option
+
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """How people and tools tell the running server what to do."""
+
+    master_fifo: tuple[str, ...] = option(
+        (),
+        help="Read commands of one byte (r reload, q stop, ...) from this FIFO. Repeated: slots 0 to 9, the first active.",
+    )
