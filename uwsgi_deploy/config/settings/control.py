@@ -13,5 +13,5 @@ class ControlSettings:
 
     master_fifo: tuple[str, ...] = option(
         (),
-        help="Read one-byte commands (r reload, q stop, ...) from this FIFO. Repeated: slots 0 to 9, of which 0 is active.",
+        help="Read one-byte commands (r reload, q stop, ...) from this FIFO. Repeated: slots 0 to 9, 0 is active.",
     )
