@@ -76,7 +76,7 @@ def run_server(
             vacuum.clean()
             raise
         cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
-        scoreboard = Scoreboard(settings.workers.processes)
+        scoreboard = Scoreboard(settings.workers.processes, settings.workers.threads)
         backlog = listen_backlog(settings.sockets.listen)
         _log_lines(banner.interpreter())
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
+from threading import get_ident
 from time import monotonic, time
 from typing import TypeAlias
 
@@ -34,6 +36,7 @@ class Accounting:
         self._http = all_settings.http
         self._settings, self._write = settings, write
         self._record = scoreboard.record(wid)
+        self._cores = scoreboard.core_records(wid)
         self._clock_offset = time() - monotonic()
         self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
         process = ProcessFacts(os.getpid(), wid)
@@ -51,6 +54,19 @@ class Accounting:
         self._sent = self._record[_TX]
         self._running = self._record[_RUNNING] / 1_000_000
         self._requests_column = scoreboard.column(Field.REQUESTS)
+
+    def core_runs_here(self, core: int) -> None:
+        """The calling thread is `core` from now on."""
+        self._cores.set_thread(core, get_ident())
+
+    def begin(self, environ: Environ, started: float, core: int) -> None:
+        """A request is about to run on `core`: tell the master, which sees to its deadline."""
+        request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
+        self._cores.begin(core, started, inf, request)
+
+    def end(self, core: int) -> None:
+        """The request is over, with everything that belongs to it."""
+        self._cores.end(core)
 
     def count(self, response: Response, duration: float, outcome: Outcome) -> None:
         """Update the scoreboard record, whose only writer this process is: plain stores, no reads."""

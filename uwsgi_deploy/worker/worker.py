@@ -119,7 +119,10 @@ class Worker:
         if chdir2 := self._settings.application.chdir2:
             os.chdir(chdir2)
         self._announce(WorkerState.IDLE)
-        threads.ThreadsEngine(self._reactor, self.serve, self._finished, cores=self._cores).run()
+        accounting = self._accounting
+        threads.ThreadsEngine(
+            self._reactor, self.serve, self._finished, cores=self._cores, on_core=accounting.core_runs_here
+        ).run()
         self._reactor.close()
         return self._exit_code
 
@@ -161,16 +164,18 @@ class Worker:
             environ["uwsgi.core"] = core
         if reactor.draining or not self._keeps_alive or (reactor.ready and self._crowded()):
             connection.keep_alive = False
+        accounting = self._accounting
+        accounting.begin(environ, started, core)
         response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
         outcome = handle_request(self._application, environ, response, log)
         now = reactor.now = monotonic()
         duration = self._last_duration = now - started
-        accounting = self._accounting
         accounting.count(response, duration, outcome)
         if accounting.logs_all or (accounting.logs_some and accounting.wants_line(response.status, duration)):
             accounting.log(environ, facts, response, started=started, duration=duration, core=core, outcome=outcome)
         if outcome is GONE:
             accounting.client_gone(environ)
+        accounting.end(core)
         if self._retire_at and accounting.requests >= self._retire_at:
             self._retire()
         if connection.body is not None:

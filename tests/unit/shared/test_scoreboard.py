@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import os
 import select
+from math import inf
 
 import pytest
 
-from uwsgi_deploy.shared.scoreboard import BANKS, RECORD_SLOTS, Field, Scoreboard, WorkerState
+from uwsgi_deploy.shared.scoreboard import (
+    BANKS,
+    RECORD_SLOTS,
+    REQUEST_BYTES,
+    Field,
+    Running,
+    RunningRequest,
+    Scoreboard,
+    WorkerState,
+)
 
 
 def in_child(body: object) -> None:
@@ -116,3 +126,82 @@ def test_announce_never_blocks() -> None:
     scoreboard = Scoreboard(1)
     os.eventfd_write(scoreboard.wake_fd, 2**64 - 2)
     scoreboard.announce()
+
+
+# --- cores ------------------------------------------------------------------------------------------------------------
+
+
+def test_core_record_tells_the_running_request() -> None:
+    """Written by the worker, read by the master: which request, since when, until when, on which thread."""
+    scoreboard = Scoreboard(2, cores=3)
+
+    def child() -> None:
+        scoreboard.occupy(2, 1, generation=1, started=1)
+        cores = scoreboard.core_records(2)
+        cores.set_thread(1, 2**63 + 5)
+        cores.begin(1, 100.5, 130.5, "127.0.0.1 GET /a b?c=%20")
+        cores.begin(2, 101.5, inf, "::1 POST /ended")
+        cores.end(2)
+
+    in_child(child)
+    assert list(scoreboard.running(2, 1)) == [Running(1, 100.5, 130.5, by_user=False)]
+    assert list(scoreboard.running(2, 0)) == list(scoreboard.running(1, 1)) == []
+    assert scoreboard.request(2, 1, 1) == RunningRequest("127.0.0.1", "GET", "/a b?c=%20", 2**63 + 5)
+
+
+def test_nearer_deadline_counts() -> None:
+    """The application's own deadline holds beside the option's, for one request only."""
+    scoreboard = Scoreboard(1)
+    cores = scoreboard.core_records(1)
+    cores.begin(0, 10.0, 40.0, "- GET /")
+    cores.set_user_deadline(0, 15.0)
+    assert list(scoreboard.running(1, 0)) == [Running(0, 10.0, 15.0, by_user=True)]
+    cores.set_user_deadline(0, 50.0)
+    assert list(scoreboard.running(1, 0)) == [Running(0, 10.0, 40.0, by_user=False)]
+    cores.begin(0, 20.0, inf, "- GET /")
+    assert list(scoreboard.running(1, 0)) == [Running(0, 20.0, inf, by_user=False)]
+
+
+def test_long_request_is_cut() -> None:
+    """What does not fit is left out, the neighbour is not touched, and no text survives a shorter one."""
+    scoreboard = Scoreboard(1, cores=2)
+    cores = scoreboard.core_records(1)
+    cores.begin(1, 1.0, inf, "- GET /neighbour")
+    cores.begin(0, 2.0, inf, "- GET /" + "é" * 5000)
+    text = scoreboard.request(1, 0, 0).uri
+    assert text.startswith("/ééé")
+    assert 250 < len(text) <= REQUEST_BYTES
+    assert scoreboard.request(1, 0, 1).uri == "/neighbour"
+    cores.begin(0, 3.0, inf, "- GET /short")
+    assert scoreboard.request(1, 0, 0).uri == "/short"
+
+
+def test_core_records_end_with_the_process() -> None:
+    """Neither a dead worker nor its successor in the bank seems to run the request that killed it."""
+    scoreboard = Scoreboard(2, cores=2)
+    scoreboard.core_records(1).begin(1, 1.0, inf, "- GET /deadly")
+    scoreboard.core_records(2).begin(1, 1.0, inf, "- GET /other")
+    scoreboard.vacate(1, 0)
+    assert list(scoreboard.running(1, 0)) == []
+    assert scoreboard.request(1, 0, 1) == RunningRequest("", "", "", 0)
+    assert scoreboard.request(2, 0, 1).uri == "/other"
+    scoreboard.core_records(1).begin(0, 2.0, inf, "- GET /")
+    scoreboard.occupy(1, 0, generation=2, started=1)
+    assert list(scoreboard.running(1, 0)) == []
+
+
+@pytest.mark.parametrize(("workers", "cores"), [(1, 1), (3, 4), (64, 2)])
+def test_core_records_do_not_overlap(workers: int, cores: int) -> None:
+    """Every core of every bank has memory of its own, apart from records and idle flags."""
+    scoreboard = Scoreboard(workers, cores)
+    for wid in range(1, workers + 1):
+        scoreboard.record_in(wid, 0)[:] = memoryview(b"\xff" * RECORD_SLOTS * 8).cast("Q")
+    scoreboard.idle[:] = bytes([255] * workers)
+    seats = [(wid, bank, core) for wid in range(1, workers + 1) for bank in range(BANKS) for core in range(cores)]
+    for number, (wid, bank, core) in enumerate(seats, 1):
+        scoreboard.occupy(wid, bank, generation=1, started=1) if core == 0 else None
+        scoreboard.core_records(wid).set_thread(core, number)
+        scoreboard.core_records(wid).begin(core, float(number), inf, f"- GET /{number}")
+    for number, (wid, bank, core) in enumerate(seats, 1):
+        assert list(scoreboard.running(wid, bank))[core].started == number
+        assert scoreboard.request(wid, bank, core) == RunningRequest("-", "GET", f"/{number}", number)

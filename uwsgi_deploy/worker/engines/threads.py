@@ -39,10 +39,22 @@ def wait(fd: int, events: int, timeout: float) -> bool:
 
 
 class ThreadsEngine:
-    """Runs `cores` cores on `reactor` until `stopped` says so; `serve` gets a connection and the index of its core."""
+    """Runs `cores` cores on `reactor` until `stopped` says so; `serve` gets a connection and the index of its core.
 
-    def __init__(self, reactor: Reactor, serve: Serve, stopped: Callable[[], bool], *, cores: int) -> None:
+    on_core: called once by the thread of each core, before its first request, with the core's index.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        serve: Serve,
+        stopped: Callable[[], bool],
+        *,
+        cores: int,
+        on_core: Callable[[int], object] = lambda _core: None,
+    ) -> None:
         self._reactor, self._serve, self._stopped, self._cores = reactor, serve, stopped, cores
+        self._on_core = on_core
         self._leadership = threading.Lock()
         self._lookout = Lookout(self._leadership)
         self._quick = False
@@ -65,6 +77,7 @@ class ThreadsEngine:
     def _run_alone(self) -> None:
         reactor, serve, stopped = self._reactor, self._serve, self._stopped
         ready = reactor.ready
+        self._on_core(0)
         while not stopped():
             reactor.poll()
             while ready:
@@ -72,6 +85,7 @@ class ThreadsEngine:
 
     def _run_core(self, core: int) -> None:
         ready = self._reactor.ready
+        self._on_core(core)
         while True:
             try:
                 connection = ready.popleft()
