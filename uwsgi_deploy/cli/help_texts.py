@@ -24,6 +24,7 @@ TITLES: Mapping[str, str] = {
     "daemons": "Attached programs",
     "control": "Control",
     "system": "System",
+    "watching": "Watched files",
 }
 """Section of the settings to the heading of its options."""
 
@@ -51,6 +52,11 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "logto": "FILE",
     "pidfile": "FILE",
     "master-fifo": "FILE",
+    "touch-reload": "FILE",
+    "touch-workers-reload": "FILE",
+    "touch-chain-reload": "FILE",
+    "fs-reload": "PATH",
+    "fs-brutal-reload": "PATH",
     "uid": "USER",
     "gid": "GROUP",
     "chown-socket": "USER:GROUP",

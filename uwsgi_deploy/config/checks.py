@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -28,10 +29,20 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         raise ConfigError(
             origins.get("master-fifo", BUILT_IN), "'master-fifo' needs a master to read it", hint="set master = true"
         )
+    if not workers.master and workers.processes == 1:
+        _refuse_what_needs_a_master(settings, origins)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
     return settings
+
+
+def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
+    """Refuse what only a master can do: nobody else looks at files."""
+    for field in dataclasses.fields(settings.watching):
+        name = field.name.replace("_", "-")
+        if getattr(settings.watching, field.name):
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
 
 
 def require_socket(settings: Settings) -> None:

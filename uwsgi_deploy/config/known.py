@@ -52,9 +52,9 @@ NOT_YET: Mapping[str, str] = {
         catch-exceptions reload-on-exception reload-on-exception-type reload-on-exception-value
         reload-on-exception-repr exception-handler""",
     "reloading": """
-        py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore touch-reload touch-workers-reload
-        touch-chain-reload touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch fs-reload
-        fs-brutal-reload fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
+        py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore
+        touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch
+        fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
         notify-socket stop reload pause suspend resume""",
     "recycling and limits": """
         min-worker-lifetime max-worker-lifetime max-worker-lifetime-delta reload-on-rss reload-on-as reload-on-uss

@@ -23,6 +23,7 @@ from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log
 from uwsgi_deploy.master.executor import Resources
 from uwsgi_deploy.master.intake.fifo import MasterFifo
+from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
 from uwsgi_deploy.master.observe import Intake
 from uwsgi_deploy.net.listener import (
@@ -218,6 +219,8 @@ def _open_intakes(settings: Settings, vacuum: Vacuum) -> tuple[Intake, ...]:
         fifo = MasterFifo(settings.control.master_fifo)
         vacuum.add_intake(fifo)
         intakes.append(fifo)
+    if (touch := touch_files(settings.watching)) is not None:
+        intakes.append(touch)
     return tuple(intakes)
 
 

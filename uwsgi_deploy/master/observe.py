@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -47,6 +47,15 @@ class Observation:
 Read: TypeAlias = Callable[[], Iterable[Request]]
 
 
+@dataclass(slots=True)
+class Periodic:
+    """Something that is read every `interval` seconds, next at the monotonic instant `due`."""
+
+    interval: float
+    read: Read
+    due: float
+
+
 class Intake(Protocol):
     """A way in for requests (FIFO, control socket) that was opened before there was an observer."""
 
@@ -61,6 +70,7 @@ class Observer:
         self._wakeup, self._scoreboard = wakeup, scoreboard
         self._channels: dict[int, socket.socket] = {}
         self._watched: dict[int, Read] = {}
+        self._periodic: list[Periodic] = []
         self._poll = select.poll()
         for descriptor in (wakeup.fileno(), scoreboard.wake_fd):
             self._poll.register(descriptor, select.POLLIN)
@@ -75,6 +85,10 @@ class Observer:
         """Forget a descriptor, before it is closed."""
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
+
+    def every(self, interval: float, read: Read) -> None:
+        """Call `read` every `interval` seconds from now on; what it returns is told to the master."""
+        self._periodic.append(Periodic(interval, read, time.monotonic() + interval))
 
     def attach(self, generation: int, end: socket.socket) -> None:
         """Listen to a new template."""
@@ -99,6 +113,9 @@ class Observer:
 
     def wait(self, deadline: float | None) -> Observation:
         """Wait until something happens, or until the monotonic instant `deadline`."""
+        if self._periodic:
+            soonest = min(task.due for task in self._periodic)
+            deadline = soonest if deadline is None else min(deadline, soonest)
         if deadline is None:
             events = self._poll.poll()
         else:
@@ -107,8 +124,16 @@ class Observer:
         signals = self._wakeup.drain()
         # Ends are collected before messages are read: what a child said before it ended is then among the messages.
         exits = _reap()
-        requests = tuple(request for fd, _ in events if fd in self._watched for request in self._watched[fd]())
-        return Observation(time.monotonic(), signals, self._messages(), exits, requests)
+        now = time.monotonic()
+        requests = [request for fd, _ in events if fd in self._watched for request in self._watched[fd]()]
+        requests += self._looked_up(now)
+        return Observation(now, signals, self._messages(), exits, tuple(requests))
+
+    def _looked_up(self, now: float) -> Iterator[Request]:
+        for task in self._periodic:
+            if task.due <= now:
+                task.due = now + task.interval
+                yield from task.read()
 
     def _messages(self) -> tuple[tuple[int, Message], ...]:
         found: list[tuple[int, Message]] = []

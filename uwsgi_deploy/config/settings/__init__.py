@@ -17,6 +17,7 @@ from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
+from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
 
 
@@ -38,6 +39,7 @@ class Settings:
     daemons: DaemonSettings = field(default_factory=DaemonSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
     system: SystemSettings = field(default_factory=SystemSettings)
+    watching: WatchingSettings = field(default_factory=WatchingSettings)
 
 
 __all__ = [
@@ -55,5 +57,6 @@ __all__ = [
     "Settings",
     "SocketSettings",
     "SystemSettings",
+    "WatchingSettings",
     "WorkerSettings",
 ]
