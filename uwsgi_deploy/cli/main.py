@@ -24,6 +24,7 @@ from uwsgi_deploy.config.sources.framework import framework_options
 from uwsgi_deploy.errors import ServerError, lines_of
 from uwsgi_deploy.handover import Handover
 from uwsgi_deploy.image import replace_by_server
+from uwsgi_deploy.process import signals
 
 PROGRAM = "uwsgi-deploy"
 
@@ -47,6 +48,7 @@ too: 'processes = 4'. A flag is switched off by --NAME=false. Times take ms, s, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. `arguments` default to the process's own."""
+    signals.hold_as_first_process()
     try:
         code: int = _command().main(
             args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False

@@ -143,7 +143,7 @@ class Selection:
     def complete(self, sources: Sources) -> None:
         """Fill what nobody set: from the platform, then from the framework's defaults."""
         written = {name: [chosen.raw.text for chosen in places] for name, places in self._chosen.items()}
-        platform = platform_options(self._facts.environ, written)
+        platform = platform_options(self._facts.environ, written, pid=self._facts.pid)
         self._warnings += platform.warnings
         for raw in platform.options:
             self._place(raw, Layer.PLATFORM)

@@ -27,6 +27,7 @@ class Facts:
     now: float = 0.0
     binary: str = ""
     version: str = ""
+    pid: int = 0
 
 
 def collect(environ: Mapping[str, str], *, version: str) -> Facts:
@@ -43,6 +44,7 @@ def collect(environ: Mapping[str, str], *, version: str) -> Facts:
         now=time.time(),
         binary=os.path.realpath(sys.argv[0]),
         version=version,
+        pid=os.getpid(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a platform says by convention: Heroku's `PORT`, `WEB_CONCURRENCY` and `DYNO`, and Procfile runners.
+"""What a platform says by convention: Heroku's `PORT`, `WEB_CONCURRENCY` and `DYNO`, Procfile runners, systemd sockets.
 
 Pure: environment in, options out. They rank above the built-in defaults and below everything that somebody wrote.
 """
@@ -32,6 +32,27 @@ CONVENTIONS: tuple[Convention, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class ActivatedSocket:
+    """A socket that a service manager opened before it started us. `name` is its FileDescriptorName, or ""."""
+
+    fd: int
+    name: str
+
+
+FIRST_ACTIVATED = 3
+
+
+def activated_sockets(environ: Mapping[str, str], pid: int) -> tuple[ActivatedSocket, ...]:
+    """The sockets that LISTEN_FDS speaks of, if it speaks to process `pid` (sd_listen_fds(3))."""
+    count = environ.get("LISTEN_FDS", "").strip()
+    if not count.isdigit() or environ.get("LISTEN_PID", "").strip() != str(pid):
+        return ()
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    names += [""] * (int(count) - len(names))
+    return tuple(ActivatedSocket(FIRST_ACTIVATED + index, names[index]) for index in range(int(count)))
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """The options of the platform, and what it should be told."""
 
@@ -39,15 +60,27 @@ class Platform:
     warnings: tuple[str, ...]
 
 
-def platform_options(environ: Mapping[str, str], configured: Mapping[str, Collection[str]]) -> Platform:
-    """Options for what `configured` (name to values, all that somebody wrote) leaves open."""
+def platform_options(
+    environ: Mapping[str, str], configured: Mapping[str, Collection[str]], *, pid: int = 0
+) -> Platform:
+    """Options for what `configured` (name to values, all that somebody wrote) leaves open. `pid` is this process."""
     warnings: list[str] = []
+    activated = list(_activated(environ, configured, pid))
     options = [
-        *_port(environ, configured, warnings),
+        *(activated or _port(environ, configured, warnings)),
         *_concurrency(environ, configured, warnings),
         *_conventions(environ, configured),
     ]
     return Platform(tuple(options), tuple(warnings))
+
+
+def _activated(environ: Mapping[str, str], configured: Mapping[str, Collection[str]], pid: int) -> Iterator[RawOption]:
+    """Without any address of our own the manager's sockets are served: uwsgi where their name begins so, else HTTP."""
+    if not SOCKET_OPTIONS.isdisjoint(configured):
+        return
+    for entry in activated_sockets(environ, pid):
+        option = "socket" if entry.name.startswith("uwsgi") else "http-socket"
+        yield RawOption(option, f"fd://{entry.fd}", "environment LISTEN_FDS")
 
 
 def _port(

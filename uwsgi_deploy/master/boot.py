@@ -16,6 +16,7 @@ from typing import Protocol
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
+from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.logs import banner
@@ -26,6 +27,7 @@ from uwsgi_deploy.master.intake.fifo import MasterFifo
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
 from uwsgi_deploy.master.observe import Intake
+from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.net.listener import (
     Listener,
     bind_listeners,
@@ -37,6 +39,7 @@ from uwsgi_deploy.net.listener import (
 from uwsgi_deploy.process import identity, prctl, signals, titles
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.identity import Identity
+from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
 from uwsgi_deploy.process.pidfile import PidFile, write_pidfile
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker.template import Serve, load
@@ -69,6 +72,10 @@ def run_server(
             wakeup = signals.Wakeup()
             cleanup.callback(wakeup.close)
         _heed_signals(WATCHED_SIGNALS if wakeup else ())
+        notifier = notifier_of(os.environ, os.getpid(), log)
+        if notifier is not None:
+            cleanup.callback(notifier.close)
+            notifier.send("STATUS=opening sockets")
         try:
             vacuum = Vacuum()
             listeners = _open_everything(settings, who, vacuum)
@@ -83,8 +90,10 @@ def run_server(
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
         try:
             if wakeup is None:
-                return _serve_alone(settings, listeners, scoreboard, serve)
-            return _supervise(Resources(settings, listeners, scoreboard, serve, vacuum.private, intakes), wakeup)
+                return _serve_alone(settings, listeners, scoreboard, serve, notifier)
+            private = (*vacuum.private, *((notifier.descriptor,) if notifier else ()))
+            supervisor = Supervisor(notifier) if notifier else None
+            return _supervise(Resources(settings, listeners, scoreboard, serve, private, intakes), wakeup, supervisor)
         except ServerError:
             vacuum.clean()
             raise
@@ -126,6 +135,7 @@ def _heed_signals(watched: Sequence[int]) -> None:
     if not watched:  # no master: until the worker has handlers of its own
         for number in signals.LIFE:
             signal.signal(number, signal.default_int_handler)
+    signals.release()
 
 
 # --- opening and undoing ----------------------------------------------------------------------------------------------
@@ -202,7 +212,12 @@ def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple
         _change_directory(settings.application.chdir)
     if not settings.workers.master:
         log("*** WARNING: you are running uWSGI without its master process manager ***")
-    listeners = bind_listeners(settings.sockets, owner=_socket_owner(settings, who), warn=log)
+    listeners = bind_listeners(
+        settings.sockets,
+        owner=_socket_owner(settings, who),
+        warn=log,
+        activated=activated_sockets(os.environ, os.getpid()),
+    )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)
     if who.owner is None and os.geteuid() == 0:
@@ -241,14 +256,23 @@ def _socket_owner(settings: Settings, who: Identity) -> tuple[int, int] | None:
 # --- serving ----------------------------------------------------------------------------------------------------------
 
 
-def _supervise(resources: Resources, wakeup: signals.Wakeup) -> int:
+def _supervise(resources: Resources, wakeup: signals.Wakeup, supervisor: Supervisor | None) -> int:
     log(banner.master_spawned(os.getpid()))
-    Master(resources, wakeup).run()
+    Master(resources, wakeup, supervisor).run()
     return ExitCode.OK
 
 
-def _serve_alone(settings: Settings, listeners: tuple[Listener, ...], scoreboard: Scoreboard, serve: Serve) -> int:
+def _serve_alone(
+    settings: Settings,
+    listeners: tuple[Listener, ...],
+    scoreboard: Scoreboard,
+    serve: Serve,
+    notifier: Notifier | None,
+) -> int:
     """Without a master this process is the worker."""
+    if notifier is not None and notifier.watchdog is not None:
+        log("*** WARNING: without a master the service manager gets no signs of life: unset WatchdogSec ***")
+    forget_manager(os.environ)
     try:
         application = load(settings)
         scoreboard.occupy(1, 0, generation=1, started=int(time.time()))
@@ -256,9 +280,13 @@ def _serve_alone(settings: Settings, listeners: tuple[Listener, ...], scoreboard
         log(banner.only_worker(os.getpid(), settings.workers.threads))
         log(banner.ready(1))
         context = WorkerContext(settings, listeners, 1, scoreboard, None, prepare(settings, listeners))
+        if notifier is not None:
+            notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=1 worker serves, without a master")
         code = serve(context, application)
     except KeyboardInterrupt:
         code = ExitCode.OK  # told to end while the application was loaded
+    if notifier is not None:
+        notifier.send("STOPPING=1")
     log("goodbye to uWSGI.")
     return code
 

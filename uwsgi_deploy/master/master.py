@@ -19,6 +19,7 @@ from uwsgi_deploy.master.observe import Exit, Observation, Observer
 from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
 from uwsgi_deploy.master.policies.stop import mercy, mercy_of, stop
+from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
@@ -33,15 +34,17 @@ MOST_FAILED_SUCCESSORS = 3
 
 
 class Master:
-    """One run of the server. `wakeup` is fed by the signals in `WATCHED_SIGNALS` since before anything was opened."""
+    """One run of the server. `wakeup` is fed by the signals in `WATCHED_SIGNALS` since before anything was opened;
+    `supervisor` tells a service manager, if there is one."""
 
-    def __init__(self, resources: Resources, wakeup: Wakeup) -> None:
+    def __init__(self, resources: Resources, wakeup: Wakeup, supervisor: Supervisor | None = None) -> None:
         settings = resources.settings
         self._workers = settings.workers
         self._scoreboard: Scoreboard = resources.scoreboard
         self._fleet = Fleet(settings.workers.processes, mercy=settings.workers.worker_reload_mercy)
         self._observer = Observer(wakeup, resources.scoreboard)
         self._executor = Executor(resources, self._fleet, self._observer)
+        self._supervisor = supervisor
         self._unclaimed: dict[int, Exit] = {}
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATISTICS: self._log_statistics,
@@ -63,6 +66,8 @@ class Master:
             for policy in POLICIES:
                 for action in tuple(policy(self._fleet, observation.now)):
                     self._executor.perform(action, observation.now)
+            if self._supervisor is not None:
+                self._supervisor.tell(self._fleet, observation.now)
         log("goodbye to uWSGI.")
         if self._fleet.stop.error is not None:
             raise self._fleet.stop.error

@@ -2,7 +2,7 @@
 
     :8000  *:80  127.0.0.1:0  example.org:80  [::1]:8000  [::]:8000     TcpAddress
     /run/app.sock  app.sock  @abstract                                   UnixAddress
-    fd://3                                                               InheritedAddress
+    fd://3  fd://web                                                     InheritedAddress
 
 Anything else is a ConfigError that names the text and its origin. Called by `net.listener` for every socket option.
 """
@@ -18,7 +18,7 @@ from uwsgi_deploy.errors import ConfigError
 UNIX_PATH_LIMIT = 107
 HIGHEST_PORT = 65535
 
-_INHERITED = re.compile(r"fd://(\d{1,9})\Z")
+_INHERITED = re.compile(r"fd://(?:(\d{1,9})|([^/\s]+))\Z")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?\Z")
 _HOST = re.compile(r"[A-Za-z0-9._-]*\Z")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\Z")
@@ -53,12 +53,13 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class InheritedAddress:
-    """A listening socket that whoever started us opened already."""
+    """A listening socket that whoever started us opened already; with a `name`, the one systemd calls so."""
 
     fd: int
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"fd://{self.fd}"
+        return f"fd://{self.name or self.fd}"
 
 
 Address = TcpAddress | UnixAddress | InheritedAddress
@@ -71,7 +72,7 @@ def parse_address(text: str, origin: str = "") -> Address:
     if not text:
         raise ConfigError(origin, "the address is empty", hint=EXAMPLES)
     if inherited := _INHERITED.match(text):
-        return InheritedAddress(int(inherited[1]))
+        return InheritedAddress(-1, inherited[2]) if inherited[2] else InheritedAddress(int(inherited[1]))
     if "://" in text:
         raise ConfigError(origin, f"{text!r} is a URL, not a socket address", hint=EXAMPLES)
     if text.startswith(("@", "\\0")):

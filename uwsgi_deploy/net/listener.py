@@ -16,8 +16,10 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from uwsgi_deploy.config.platform import ActivatedSocket
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.errors import BindError
+from uwsgi_deploy.net import activation
 from uwsgi_deploy.net.address import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
 from uwsgi_deploy.types import Protocol
 
@@ -75,13 +77,22 @@ def _discard(message: str) -> None:
 
 
 def bind_listeners(
-    settings: SocketSettings, *, owner: tuple[int, int] | None = None, warn: Warn = _discard
+    settings: SocketSettings,
+    *,
+    owner: tuple[int, int] | None = None,
+    warn: Warn = _discard,
+    activated: Sequence[ActivatedSocket] = (),
 ) -> tuple[Listener, ...]:
     """Open every socket of the settings, non-blocking and closed on exec; BindError or ConfigError if one fails.
 
     owner: (uid, gid) that Unix sockets are given to (-1 leaves one as it is); None leaves them to the creator.
+    activated: sockets that the service manager opened, which take the place of addresses that mean them.
     """
-    addresses = list(_wanted(settings))
+    addresses = [
+        (address, protocol, text)
+        for wanted, protocol, text in _wanted(settings)
+        for address in activation.resolve(wanted, activated)
+    ]
     backlog = listen_backlog(settings.listen, warn)
     listeners: list[Listener] = []
     try:
@@ -94,6 +105,8 @@ def bind_listeners(
         close_listeners(listeners)
         remove_unix_sockets(listeners)
         raise
+    for line in activation.unused(activated, {listener.socket.fileno() for listener in listeners}):
+        warn(line)
     return tuple(listeners)
 
 

@@ -60,6 +60,21 @@ def restore_defaults(numbers: Iterable[int] = HANDLED) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def hold_as_first_process() -> None:
+    """As PID 1, keep signals that end or reload a server until it takes them (`release`).
+
+    The kernel drops signals that PID 1 has no handler for, so a container that is stopped while its server starts would
+    be killed ten seconds later. What is blocked is kept, over an exec, too.
+    """
+    if os.getpid() == 1:
+        signal.pthread_sigmask(signal.SIG_BLOCK, LIFE)
+
+
+def release() -> None:
+    """Let signals of `LIFE` in, whoever blocked them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LIFE)
+
+
 @contextmanager
 def blocked() -> Iterator[None]:
     """Hold all signals back: a child forked inside restores defaults before any can reach its parent's handlers."""

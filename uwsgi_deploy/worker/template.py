@@ -26,6 +26,7 @@ from uwsgi_deploy.process import prctl, signals, titles
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.finish import finish_interpreter
 from uwsgi_deploy.process.fork import fork_adopted
+from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
@@ -68,6 +69,7 @@ def run_template(context: TemplateContext) -> int:
     if os.getppid() != context.master_pid:
         return ExitCode.FAILED  # the master died before the line above could notice
     titles.set_title(context.settings.identity, titles.TEMPLATE)
+    forget_manager(os.environ)
     started = time.monotonic()
     application = None
     if not context.settings.application.lazy_apps:

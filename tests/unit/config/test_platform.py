@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.config.support import configure
+from uwsgi_deploy.config.facts import Facts
+from uwsgi_deploy.config.platform import ActivatedSocket, activated_sockets
 
 
 def test_port_is_an_http_socket_when_nothing_listens() -> None:
@@ -71,3 +73,32 @@ def test_honcho_gives_five_seconds() -> None:
 def test_what_somebody_wrote_is_stronger_than_a_convention() -> None:
     settings = configure("--http-keepalive-timeout", "5", environ={"DYNO": "web.1"}).settings
     assert settings.http.http_keepalive_timeout == 5
+
+
+SYSTEMD = {"LISTEN_PID": "77", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:uwsgi-app@blog.socket"}
+
+
+def test_sockets_of_the_service_manager_are_served_when_no_other_is_named() -> None:
+    """HTTP, or uwsgi for a socket unit that is called so; they also take the place of PORT and of command defaults."""
+    environ = {**SYSTEMD, "PORT": "5000"}
+    facts = Facts(environ=environ, pid=77)
+    configuration = configure(defaults={"http-socket": "127.0.0.1:8000"}, facts=facts)
+    assert configuration.settings.sockets.http_socket == ("fd://3",)
+    assert configuration.settings.sockets.socket == ("fd://4",)
+    assert configuration.origins["http-socket"] == "environment LISTEN_FDS"
+
+
+def test_sockets_of_the_service_manager_add_to_nothing_that_somebody_wrote() -> None:
+    sockets = configure("--http-socket", "fd://web", facts=Facts(environ=SYSTEMD, pid=77)).settings.sockets
+    assert sockets.http_socket == ("fd://web",)
+    assert sockets.socket == ()
+
+
+@pytest.mark.parametrize("variables", [{"LISTEN_PID": "78"}, {"LISTEN_PID": ""}, {"LISTEN_FDS": "many"}])
+def test_sockets_of_another_process_are_not_ours(variables: dict[str, str]) -> None:
+    assert activated_sockets({**SYSTEMD, **variables}, 77) == ()
+
+
+def test_sockets_may_have_no_names() -> None:
+    unnamed = activated_sockets({"LISTEN_PID": "77", "LISTEN_FDS": "2"}, 77)
+    assert unnamed == (ActivatedSocket(3, ""), ActivatedSocket(4, ""))

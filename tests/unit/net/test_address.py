@@ -52,7 +52,7 @@ BAD = [
     ("[localhost]:80", "no IPv6 address"),
     ("[::1", "no IPv6 address"),
     ("http://localhost:80", "is a URL"),
-    ("fd://x", "is a URL"),
+    ("fd://x/y", "is a URL"),
     ("bad host:80", "no host name"),
     ("@", "is empty"),
     ("/run/" + "x" * UNIX_PATH_LIMIT, "may have 107 bytes"),
