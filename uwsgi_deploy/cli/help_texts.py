@@ -57,6 +57,7 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "touch-chain-reload": "FILE",
     "fs-reload": "PATH",
     "fs-brutal-reload": "PATH",
+    "control-socket": "FILE",
     "uid": "USER",
     "gid": "GROUP",
     "chown-socket": "USER:GROUP",

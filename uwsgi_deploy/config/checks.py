@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError
 
 BUILT_IN = "default"
 # They are chosen by the bytes 0 to 9.
 MOST_FIFOS = 10
+NO_SOCKET = frozenset({OFF, "false", "no", "none", "0"})
 
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
@@ -31,6 +33,15 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         )
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
+    control = settings.control.control_socket
+    if control.lower() in NO_SOCKET:
+        settings = replace(settings, control=replace(settings.control, control_socket=OFF))
+    elif control and not workers.master and workers.processes == 1:
+        raise ConfigError(
+            origins.get("control-socket", BUILT_IN),
+            "'control-socket' needs a master behind it",
+            hint="set master = true",
+        )
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))

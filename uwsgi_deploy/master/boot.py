@@ -18,11 +18,13 @@ import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
 from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log
 from uwsgi_deploy.master.executor import Resources
+from uwsgi_deploy.master.intake.control import open_control
 from uwsgi_deploy.master.intake.fifo import MasterFifo
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
@@ -36,7 +38,7 @@ from uwsgi_deploy.net.listener import (
     listen_backlog,
     remove_unix_sockets,
 )
-from uwsgi_deploy.process import identity, prctl, signals, titles
+from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
@@ -222,6 +224,8 @@ def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple
     _log_lines(listener.describe() for listener in listeners)
     if who.owner is None and os.geteuid() == 0:
         log("uWSGI running as root, you can use --uid/--gid/--chroot options")
+    if settings.workers.master and os.geteuid() == 0:
+        runtime_dir.prepare(0 if who.uid is None else who.uid)
     _log_lines(identity.assume(who))
     _log_lines(identity.root_warnings())
     return listeners
@@ -236,6 +240,11 @@ def _open_intakes(settings: Settings, vacuum: Vacuum) -> tuple[Intake, ...]:
         intakes.append(fifo)
     if (touch := touch_files(settings.watching)) is not None:
         intakes.append(touch)
+    if settings.control.control_socket != OFF:
+        control = open_control(settings.control.control_socket, os.environ)
+        if control is not None:
+            vacuum.add_intake(control)
+            intakes.append(control)
     return tuple(intakes)
 
 

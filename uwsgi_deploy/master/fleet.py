@@ -108,11 +108,12 @@ class Reload:
 
 @dataclass(slots=True)
 class Stop:
-    """The server is ending, because of `error` if there is one."""
+    """The server is ending, because of `error` if there is one. stays: all but the master, until it is told to stop."""
 
     since: float
     immediate: bool = False
     error: ServerError | None = None
+    stays: bool = False
 
 
 class Fleet:
@@ -127,6 +128,7 @@ class Fleet:
         self.booted = False
         self.reload: Reload | None = None
         self.stop: Stop | None = None
+        self.paused = False
         self.alarm: float | None = None  # what policies asked for with WakeAt since the last round
         self._serials = itertools.count(1)
         self.last_generation = 0

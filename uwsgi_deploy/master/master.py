@@ -20,6 +20,7 @@ from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
 from uwsgi_deploy.master.policies.stop import mercy, mercy_of, stop
 from uwsgi_deploy.master.supervisor import Supervisor
+from uwsgi_deploy.master.upkeep import Upkeep
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
@@ -53,6 +54,7 @@ class Master:
             Command.STOP: self._begin_stop,
             Command.STOP_NOW: self._begin_stop,
         }
+        self._commands.update(Upkeep(resources, self._fleet).commands)
         for intake in resources.intakes:
             intake.attach(self._observer)
 
@@ -322,8 +324,7 @@ class Master:
 
 def _stop_line(request: Request) -> str:
     """uWSGI's line for the beginning of a stop."""
-    if request.origin == "master FIFO" and request.command is Command.STOP:
-        return "graceful shutdown triggered..."
-    if request.command is Command.STOP:
-        return "SIGINT/SIGTERM received...killing workers..."
-    return "SIGQUIT received...leaving at once..."
+    graceful = request.command is Command.STOP
+    if request.origin.startswith("SIG"):
+        return f"SIG{'INT/SIGTERM received...killing workers' if graceful else 'QUIT received...leaving at once'}..."
+    return "graceful shutdown triggered..." if graceful else "immediate shutdown triggered..."
