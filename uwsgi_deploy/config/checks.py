@@ -27,21 +27,10 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
             raise ConfigError(origins["env"], f"'env' needs NAME=value, not '{variable}'")
     if len(settings.control.master_fifo) > MOST_FIFOS:
         raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
-    if settings.control.master_fifo and not workers.master and workers.processes == 1:
-        raise ConfigError(
-            origins.get("master-fifo", BUILT_IN), "'master-fifo' needs a master to read it", hint="set master = true"
-        )
+    if settings.control.control_socket.lower() in NO_SOCKET:
+        settings = replace(settings, control=replace(settings.control, control_socket=OFF))
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
-    control = settings.control.control_socket
-    if control.lower() in NO_SOCKET:
-        settings = replace(settings, control=replace(settings.control, control_socket=OFF))
-    elif control and not workers.master and workers.processes == 1:
-        raise ConfigError(
-            origins.get("control-socket", BUILT_IN),
-            "'control-socket' needs a master behind it",
-            hint="set master = true",
-        )
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -49,11 +38,12 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
 
 
 def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
-    """Refuse what only a master can do: nobody else looks at files."""
-    for field in dataclasses.fields(settings.watching):
-        name = field.name.replace("_", "-")
-        if getattr(settings.watching, field.name):
-            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
+    """Refuse what only a master can do: nobody else looks at files or listens to people."""
+    for section in (settings.watching, settings.control):
+        for field in dataclasses.fields(section):
+            name = field.name.replace("_", "-")
+            if getattr(section, field.name) not in ("", (), OFF):
+                raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
 
 
 def require_socket(settings: Settings) -> None:

@@ -381,3 +381,10 @@ def test_fifos_have_ten_slots_and_a_reader(tmp_path: Path) -> None:
     assert "'master-fifo' has 10 slots, no more" in refusal_of_ini(tmp_path, f"{ten}master-fifo = more\n")
     assert "'master-fifo' needs a master" in refusal_of_ini(tmp_path, "master = false\nmaster-fifo = a.fifo\n")
     assert from_ini(tmp_path, "master = false\nprocesses = 2\nmaster-fifo = a.fifo\n")
+
+
+@pytest.mark.parametrize("word", ["off", "false", "None", "0"])
+def test_no_control_socket_in_any_words(tmp_path: Path, word: str) -> None:
+    """And without a master only that can be asked for."""
+    assert from_ini(tmp_path, f"master = false\ncontrol-socket = {word}\n").settings.control.control_socket == "off"
+    assert "'control-socket' needs a master" in refusal_of_ini(tmp_path, "master = false\ncontrol-socket = a.sock\n")
