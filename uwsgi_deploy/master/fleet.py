@@ -151,6 +151,10 @@ class Fleet:
         """The worker ordered with `serial`."""
         return next((worker for worker in self.workers() if worker.serial == serial), None)
 
+    def orders_of(self, generation: int) -> Iterator[Worker]:
+        """Workers that the template of a generation was told to fork and has not announced."""
+        return (w for w in self.workers() if w.phase is Phase.ORDERED and w.generation == generation)
+
     def template_of_pid(self, pid: int) -> Template | None:
         """The template that is process `pid`."""
         return next((template for template in self.templates if template.pid == pid), None)

@@ -30,6 +30,11 @@ Policy = Callable[[Fleet, float], Iterator[Action]]
 POLICIES: tuple[Policy, ...] = (stop, mercy, retire_templates, respawn, reload)
 WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 
+# How often a worker is looked for that was ordered from a template that died, and how long at most: its channel may
+# stay open in a process that the application started.
+ORPHAN_POLL = 0.05
+ORPHAN_GRACE = 10.0
+
 # A new version whose worker ended unexpectedly this often in a row is given up.
 MOST_FAILED_SUCCESSORS = 3
 
@@ -47,6 +52,9 @@ class Master:
         self._executor = Executor(resources, self._fleet, self._observer)
         self._supervisor = supervisor
         self._unclaimed: dict[int, Exit] = {}
+        self._orphaned: dict[
+            int, float
+        ] = {}  # generation of a template that died with orders -> when they are given up
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATISTICS: self._log_statistics,
             Command.RELOAD: self._begin_reload,
@@ -95,6 +103,7 @@ class Master:
             self._bury(ended, now)
         if not any(worker.phase is Phase.ORDERED for worker in self._fleet.workers()):
             self._unclaimed.clear()
+        self._claim_orphans(now)
         self._read_scoreboard(now)
 
     def _obey(self, request: Request, now: float) -> None:
@@ -281,9 +290,10 @@ class Master:
     def _bury_template(self, template: Template, ended: Exit, now: float) -> None:
         fleet = self._fleet
         fleet.templates.remove(template)
-        self._observer.detach(template.generation)
-        for worker in [w for w in fleet.workers() if w.phase is Phase.ORDERED and w.generation == template.generation]:
-            fleet.gone(worker)
+        if any(fleet.orders_of(template.generation)):
+            self._orphaned[template.generation] = now + ORPHAN_GRACE
+        else:
+            self._observer.detach(template.generation)
         if template.stopping or template.failed or fleet.stop is not None:
             return
         if template.ready:
@@ -298,6 +308,25 @@ class Master:
             return
         log(reason)
         self._give_up_new_code(now)
+
+    def _claim_orphans(self, now: float) -> None:
+        """Find workers that a template forked and did not live to tell of.
+
+        Such a worker wrote its pid into the scoreboard before it closed its copy of the template's channel: when the
+        channel is at its end, who is not in the scoreboard does not exist.
+        """
+        for generation, deadline in list(self._orphaned.items()):
+            for worker in list(self._fleet.orders_of(generation)):
+                pid = self._scoreboard.record_in(worker.wid, worker.bank)[Field.PID]
+                if pid:
+                    self._greet(worker.serial, pid, now)
+                elif self._observer.channel(generation) is None or now >= deadline:
+                    self._fleet.gone(worker)
+            if any(self._fleet.orders_of(generation)):
+                self._fleet.alarm = min(self._fleet.alarm or deadline, now + ORPHAN_POLL)
+            else:
+                del self._orphaned[generation]
+                self._observer.detach(generation)
 
     # --- the scoreboard -----------------------------------------------------------------------------------------------
 

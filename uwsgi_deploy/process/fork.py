@@ -35,7 +35,7 @@ def fork_adopted(body: Callable[[], int], *, reset: Iterable[int] = signals.HAND
     """Fork a grandchild whose parent is, when `body` runs, whoever adopts orphans here. Returns the grandchild's pid.
 
     The child in between forks and exits at once; `os.fork` is used for both so that every registered fork hook leaves
-    locks in a sane state.
+    locks in a sane state. The grandchild says itself that it lives, so that no death in between can hide it.
     """
     flush_stdio()
     reader, writer = pipe2(os.O_CLOEXEC)
@@ -67,9 +67,9 @@ def _fork_and_report(body: Callable[[], int], writer: int, reset: Iterable[int])
             os.write(writer, f"-{error.errno or 0}".encode("ascii"))
             _exit(CRASHED)
         if pid == 0:
+            os.write(writer, str(os.getpid()).encode("ascii"))
             os.close(writer)
             _run(lambda: _adopted(body, middle), reset)
-        os.write(writer, str(pid).encode("ascii"))
     finally:
         _exit(0)
 
