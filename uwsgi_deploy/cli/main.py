@@ -89,7 +89,9 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     if configuration.show:
         click.echo(render(configuration), err=True)
     # A log file has to tell, too, what the terminal was told above.
-    notices = configuration.warnings if configuration.settings.logs.logto else ()
+    settings = configuration.settings
+    has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2
+    notices = configuration.warnings if has_file else ()
     require_socket(configuration.settings)
     replace_by_server(configuration.settings, notices)
     return run(configuration.settings, notices=notices)

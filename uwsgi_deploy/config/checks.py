@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
     if settings.control.control_socket.lower() in NO_SOCKET:
         settings = replace(settings, control=replace(settings.control, control_socket=OFF))
+    _check_log_files(settings, origins)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     if workers.processes > 1 and not workers.master:
@@ -44,6 +46,26 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
             name = field.name.replace("_", "-")
             if getattr(section, field.name) not in ("", (), OFF):
                 raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
+
+
+_NETWORK_LOG = re.compile(r"[^/]*:\d+")
+
+
+def _check_log_files(settings: Settings, origins: Mapping[str, str]) -> None:
+    """The log is a file: uWSGI also takes host:port, which must not become the name of one in silence."""
+    logs, system = settings.logs, settings.system
+    for name, path in (
+        ("logto", logs.logto),
+        ("logto2", logs.logto2),
+        ("daemonize", system.daemonize),
+        ("daemonize2", system.daemonize2),
+    ):
+        if _NETWORK_LOG.fullmatch(path):
+            raise ConfigError(
+                origins.get(name, BUILT_IN), f"'{name}' needs a file, logs are not sent to addresses such as {path}"
+            )
+    if system.daemonize and system.daemonize2:
+        raise ConfigError(origins.get("daemonize2", BUILT_IN), "'daemonize' and 'daemonize2' are one too many")
 
 
 def require_socket(settings: Settings) -> None:

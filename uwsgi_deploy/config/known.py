@@ -83,14 +83,14 @@ NOT_YET: Mapping[str, str] = {
         write-errors-tolerance cgi-mode websockets-ping-freq websockets-pong-tolerance websockets-max-size
         after-request-hook after-request-call""",
     "logging": """
-        logto2 log-master log-master-bufsize log-master-stream log-master-req-stream threaded-logger logger
+        log-master log-master-bufsize log-master-stream log-master-req-stream threaded-logger logger
         worker-logger req-logger logger-req worker-logger-req log-route log-req-route log-encoder log-req-encoder
         worker-log-encoder worker-log-req-encoder log-filter log-drain log-syslog log-socket log-zero log-big
         log-sendfile log-ioerror log-format-strftime logformat-strftime log-date logdate log-prefix log-reopen
         log-truncate log-maxsize log-backupname touch-logrotate touch-logreopen logfile-chown logfile-chmod
         ssl-verbose""",
     "processes": """
-        daemonize daemonize2 pidfile2 safe-pidfile safe-pidfile2 threads-stacksize thread-stacksize threads-stack-size
+        threads-stacksize thread-stacksize threads-stack-size
         thread-stack-size no-threads-wait unenv envdir early-envdir ienv force-cwd add-gid no-initgroups master-as-root
         no-server command-mode skip-atexit skip-atexit-teardown reaper check-interval forkbomb-delay binary-path cgroup
         cgroup-opt cgroup-dir-mode autoload dlopen drop-after-init drop-after-apps py-tracebacker
@@ -152,7 +152,6 @@ SHORT_NOT_YET: Mapping[str, str] = {
     "-x": "xml",
     "-y": "yaml",
     "-j": "json",
-    "-d": "daemonize",
     "-m": "memory-report",
     "-c": "cgi-mode",
     "-a": "abstract-socket",

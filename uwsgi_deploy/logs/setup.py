@@ -1,6 +1,6 @@
 """Where the log goes, and the one function that writes a server message to it.
 
-The log is descriptor 2; `logto` puts a file there and on descriptor 1. Nothing here knows what is logged.
+The log is descriptor 2; `logto` and its kin put a file there and on descriptor 1. Nothing here knows what is logged.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from uwsgi_deploy.errors import ConfigError
 LOG_FILE_MODE = 0o640  # as uWSGI's
 
 
-def open_log(settings: LogSettings) -> None:
-    """Make descriptors 0 to 2 usable, send 1 and 2 to `logto` if it is set; ConfigError when that cannot be opened.
+def open_log(settings: LogSettings, *, daemon: str = "") -> None:
+    """Make descriptors 0 to 2 usable, send 1 and 2 to a daemon's log or else to `logto`; ConfigError when that fails.
 
     Standard input becomes /dev/null: no worker may wait for a terminal. Text streams become line-buffered, so that what
     applications print appears at once and is not written again by forked processes.
@@ -27,8 +27,8 @@ def open_log(settings: LogSettings) -> None:
             os.dup2(null, descriptor)  # else the next socket would become standard output
     if null > 2:
         os.close(null)
-    if settings.logto:
-        _send_to_file(os.path.abspath(settings.logto))
+    if daemon or settings.logto:
+        send_log_to(daemon or settings.logto, "daemonize" if daemon else "logto")
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -46,11 +46,13 @@ def log(message: str) -> None:
         return  # the reader is gone or the disk is full, and there is nowhere to say it
 
 
-def _send_to_file(path: str) -> None:
+def send_log_to(path: str, option: str) -> None:
+    """Append the log to a file from now on; ConfigError, which names the option, when it cannot be opened."""
+    path = os.path.abspath(path)
     try:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_FILE_MODE)
     except OSError as error:
-        raise ConfigError("logto", f"cannot open {path}: {error.strerror}") from None
+        raise ConfigError(option, f"cannot open {path}: {error.strerror}") from None
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

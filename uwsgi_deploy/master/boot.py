@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Protocol
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
@@ -22,27 +21,27 @@ from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
-from uwsgi_deploy.logs.setup import log, open_log
+from uwsgi_deploy.logs.setup import log, open_log, send_log_to
 from uwsgi_deploy.master.executor import Resources
 from uwsgi_deploy.master.intake.control import open_control
 from uwsgi_deploy.master.intake.fifo import MasterFifo
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
+from uwsgi_deploy.master.milestones import Milestones, add_pidfile
 from uwsgi_deploy.master.observe import Intake
 from uwsgi_deploy.master.supervisor import Supervisor
+from uwsgi_deploy.master.vacuum import Vacuum
 from uwsgi_deploy.net.listener import (
     Listener,
     bind_listeners,
     check_addresses,
-    close_listeners,
     listen_backlog,
-    remove_unix_sockets,
 )
 from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
+from uwsgi_deploy.process.daemonize import Foreground, detach, detach_when_ready
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
-from uwsgi_deploy.process.pidfile import PidFile, write_pidfile
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker.template import Serve, load
 from uwsgi_deploy.worker.worker import WorkerContext, prepare, run_worker
@@ -64,7 +63,28 @@ def run_server(
     settings = check(configuration_settings, ORIGINS, lines.append)
     who = _check(settings)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
-    open_log(settings.logs)
+    foreground = _detach(settings)
+    try:
+        code = _run(settings, who, lines, serve=serve, is_last=is_last, foreground=foreground)
+    except ServerError as error:
+        if foreground is not None:
+            foreground.tell(error.exit_code)
+        raise
+    if foreground is not None:
+        foreground.tell(code)  # told to end before it was ready
+    return code
+
+
+def _run(
+    settings: Settings,
+    who: Identity,
+    lines: Iterable[str],
+    *,
+    serve: Serve,
+    is_last: bool,
+    foreground: Foreground | None,
+) -> int:
+    """`run_server` in the process that serves, with the log open."""
     _log_lines([banner.starting(uwsgi_deploy.__version__, time.time()), *lines, *banner.machine()])
     with ExitStack() as cleanup:
         cleanup.enter_context(signals.handlers_restored(is_last=is_last))
@@ -74,12 +94,13 @@ def run_server(
             wakeup = signals.Wakeup()
             cleanup.callback(wakeup.close)
         _heed_signals(WATCHED_SIGNALS if wakeup else ())
+        vacuum = Vacuum()
         notifier = notifier_of(os.environ, os.getpid(), log)
         if notifier is not None:
             cleanup.callback(notifier.close)
+            vacuum.private.append(notifier.descriptor)
             notifier.send("STATUS=opening sockets")
         try:
-            vacuum = Vacuum()
             listeners = _open_everything(settings, who, vacuum)
             intakes = _open_intakes(settings, vacuum) if wakeup else ()
         except BaseException:
@@ -90,15 +111,32 @@ def run_server(
         backlog = listen_backlog(settings.sockets.listen)
         _log_lines(banner.interpreter())
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
+        milestones = Milestones(settings.identity, vacuum, foreground)
         try:
             if wakeup is None:
-                return _serve_alone(settings, listeners, scoreboard, serve, notifier)
-            private = (*vacuum.private, *((notifier.descriptor,) if notifier else ()))
-            supervisor = Supervisor(notifier) if notifier else None
-            return _supervise(Resources(settings, listeners, scoreboard, serve, private, intakes), wakeup, supervisor)
+                return _serve_alone(settings, listeners, scoreboard, serve, notifier, milestones)
+            resources = Resources(settings, listeners, scoreboard, serve, vacuum.private, intakes, milestones)
+            return _supervise(resources, wakeup, Supervisor(notifier) if notifier else None)
         except ServerError:
             vacuum.clean()
             raise
+
+
+def _detach(settings: Settings) -> Foreground | None:
+    """Open the log, and become a daemon if that is wanted; the process on the terminal, if it waits."""
+    system = settings.system
+    if (system.daemonize or system.daemonize2) and os.getpid() == 1:
+        raise ConfigError("daemonize", "as PID 1 this process cannot go into the background: a container ends with it")
+    terminal = os.dup(2) if system.daemonize2 else -1
+    open_log(settings.logs, daemon=system.daemonize or system.daemonize2)
+    try:
+        if system.daemonize2:
+            return detach_when_ready(system.daemonize2, terminal=terminal)
+        if system.daemonize:
+            detach()
+    except OSError as error:
+        raise ServerError(f"cannot go into the background: {error.strerror}") from None
+    return None
 
 
 # --- before anything is opened ----------------------------------------------------------------------------------------
@@ -143,72 +181,12 @@ def _heed_signals(watched: Sequence[int]) -> None:
 # --- opening and undoing ----------------------------------------------------------------------------------------------
 
 
-class Opened(Protocol):
-    """Something in the file system that the server made and that it removes at its end."""
-
-    def remove(self) -> Iterable[str]:
-        """Unlink what is still ours; lines for the log."""
-
-    def close(self) -> None:
-        """Close descriptors."""
-
-
-class Vacuum:
-    """What the server created, and its removal; each thing is removed once."""
-
-    def __init__(self) -> None:
-        self._creator = os.getpid()
-        self._pidfile: PidFile | None = None
-        self._listeners: tuple[Listener, ...] = ()
-        self._intakes: list[Opened] = []
-
-    def add_pidfile(self, pidfile: PidFile) -> None:
-        """A pid file was written."""
-        self._pidfile = pidfile
-
-    def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
-        """Sockets were bound."""
-        self._listeners = listeners
-
-    def add_intake(self, intake: Opened) -> None:
-        """A way in for commands was opened."""
-        self._intakes.append(intake)
-
-    @property
-    def private(self) -> tuple[int, ...]:
-        """Descriptors that only the master may hold."""
-        return (self._pidfile.descriptor,) if self._pidfile is not None else ()
-
-    def clean(self) -> None:
-        """Remove files that are still ours, close everything; nothing in a process that the application forked."""
-        if os.getpid() != self._creator:
-            return
-        if self._pidfile is not None:
-            _log_lines(self._pidfile.remove())
-        _log_lines(remove_unix_sockets(self._listeners))
-        for intake in self._intakes:
-            _log_lines(intake.remove())
-        self.close()
-
-    def close(self) -> None:
-        """Close everything and leave the files."""
-        if self._pidfile is not None:
-            self._pidfile.close()
-        close_listeners(self._listeners)
-        for intake in self._intakes:
-            intake.close()
-        self._pidfile, self._listeners = None, ()
-        self._intakes.clear()
-
-
 def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple[Listener, ...]:
     """Name, pid file, directory, sockets; then drop privileges."""
     titles.set_title(settings.identity, titles.MASTER if settings.workers.master else titles.worker_role(1))
     if settings.identity.umask is not None:
         os.umask(settings.identity.umask)
-    if settings.identity.pidfile:
-        log(f"writing pidfile to {settings.identity.pidfile}")
-        vacuum.add_pidfile(write_pidfile(settings.identity.pidfile, os.getpid()))
+    add_pidfile(vacuum, settings.identity.pidfile, "pidfile")
     if settings.application.chdir:
         log(f"chdir() to {settings.application.chdir}")
         _change_directory(settings.application.chdir)
@@ -228,6 +206,9 @@ def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple
         runtime_dir.prepare(0 if who.uid is None else who.uid)
     _log_lines(identity.assume(who))
     _log_lines(identity.root_warnings())
+    if settings.logs.logto2:
+        send_log_to(settings.logs.logto2, "logto2")
+    add_pidfile(vacuum, settings.identity.pidfile2, "pidfile2")
     return listeners
 
 
@@ -277,6 +258,7 @@ def _serve_alone(
     scoreboard: Scoreboard,
     serve: Serve,
     notifier: Notifier | None,
+    milestones: Milestones,
 ) -> int:
     """Without a master this process is the worker."""
     if notifier is not None and notifier.watchdog is not None:
@@ -284,11 +266,13 @@ def _serve_alone(
     forget_manager(os.environ)
     try:
         application = load(settings)
+        milestones.loaded()
         scoreboard.occupy(1, 0, generation=1, started=int(time.time()))
         log("*** uWSGI is running in single interpreter mode ***")
         log(banner.only_worker(os.getpid(), settings.workers.threads))
         log(banner.ready(1))
         context = WorkerContext(settings, listeners, 1, scoreboard, None, prepare(settings, listeners))
+        milestones.ready()
         if notifier is not None:
             notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=1 worker serves, without a master")
         code = serve(context, application)

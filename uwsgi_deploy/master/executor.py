@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.milestones import Milestones
 from uwsgi_deploy.master.observe import Intake, Observer
 from uwsgi_deploy.net.listener import Listener, close_listeners, refuse_newcomers
 from uwsgi_deploy.process.fork import fork_child
@@ -42,15 +43,16 @@ TEMPLATE_GRACE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the master opened and its children use. `private` are descriptors that children must close; `intakes` bring
-    requests, the master watches them."""
+    """What the master opened and its children use. `private` are descriptors that children must close, at any time;
+    `intakes` bring requests, the master watches them; `milestones` are reached in the first start."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
     scoreboard: Scoreboard
     serve: Serve
-    private: tuple[int, ...] = ()
+    private: Sequence[int] = ()
     intakes: tuple[Intake, ...] = ()
+    milestones: Milestones | None = None
 
 
 class Executor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 
-from uwsgi_deploy.errors import AppLoadError
+from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action
@@ -50,7 +50,7 @@ class Master:
         self._fleet = Fleet(settings.workers.processes, mercy=settings.workers.worker_reload_mercy)
         self._observer = Observer(wakeup, resources.scoreboard)
         self._executor = Executor(resources, self._fleet, self._observer)
-        self._supervisor = supervisor
+        self._supervisor, self._milestones = supervisor, resources.milestones
         self._unclaimed: dict[int, Exit] = {}
         self._orphaned: dict[
             int, float
@@ -160,7 +160,7 @@ class Master:
     def _hear(self, generation: int, message: Message, now: float) -> None:
         match message:
             case TemplateReady():
-                self._promote(generation)
+                self._promote(generation, now)
             case Spawned(serial, pid):
                 self._greet(serial, pid, now)
             case SpawnFailed(serial, reason):
@@ -170,7 +170,7 @@ class Master:
             case _:
                 raise AssertionError(f"a template never says {message!r}")
 
-    def _promote(self, generation: int) -> None:
+    def _promote(self, generation: int, now: float) -> None:
         """A template is loaded: it takes the orders from now on."""
         fleet = self._fleet
         template = fleet.template_of_generation(generation)
@@ -182,6 +182,8 @@ class Master:
             fleet.reload.promoted = True
         if not fleet.booted:
             log("*** uWSGI is running in single interpreter mode ***")
+            if self._milestones is not None:
+                self._reach(self._milestones.loaded, now)
 
     def _greet(self, serial: int, pid: int, now: float) -> None:
         worker = self._fleet.worker_of_serial(serial)
@@ -341,6 +343,15 @@ class Master:
         if not fleet.booted and fleet.stop is None and self._all_ready():
             fleet.booted = True
             log(banner.ready(len(fleet.slots)))
+            if self._milestones is not None:
+                self._reach(self._milestones.ready, now)
+
+    def _reach(self, milestone: Callable[[], None], now: float) -> None:
+        """A server that cannot do what was asked for at a moment of its start ends."""
+        try:
+            milestone()
+        except ServerError as error:
+            self._fleet.begin_stop(now, error=error)
 
     def _all_ready(self) -> bool:
         return all(

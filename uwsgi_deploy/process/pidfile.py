@@ -46,51 +46,54 @@ class PidFile:
         return ["VACUUM: pidfile removed."]
 
 
-def write_pidfile(path: str, pid: int) -> PidFile:
-    """Create the file, or replace one that no running server holds; ConfigError if one does or it is no pid file."""
+def write_pidfile(path: str, pid: int, *, option: str = "pidfile") -> PidFile:
+    """Create the file, or replace one that no running server holds; ConfigError if one does or it is no pid file.
+
+    option: what the error names as its origin.
+    """
     path = os.path.abspath(path)
-    descriptor = _open(path)
+    descriptor = _open(path, option)
     try:
-        _lock(descriptor, path)
-        _require_pid_content(descriptor, path)
+        _lock(descriptor, path, option)
+        _require_pid_content(descriptor, path, option)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _content(pid), 0)
         return PidFile(path, pid, os.fstat(descriptor).st_ino, descriptor)
     except OSError as error:
         os.close(descriptor)
-        raise ConfigError("pidfile", f"cannot write {path}: {error.strerror}") from None
+        raise ConfigError(option, f"cannot write {path}: {error.strerror}") from None
     except ConfigError:
         os.close(descriptor)
         raise
 
 
-def _open(path: str) -> int:
+def _open(path: str, option: str) -> int:
     # O_NOFOLLOW: in a directory that others may write, a link must not make root overwrite something else.
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, MODE)
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise ConfigError("pidfile", f"cannot write {path}: {reason}") from None
+        raise ConfigError(option, f"cannot write {path}: {reason}") from None
 
 
-def _lock(descriptor: int, path: str) -> None:
+def _lock(descriptor: int, path: str, option: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, LONGEST_CONTENT, 0).decode("ascii", "replace").strip()
         raise ConfigError(
-            "pidfile",
+            option,
             f"{path} belongs to a running server (pid {holder or 'unknown'})",
-            hint="stop that one first, or give this one another pidfile",
+            hint="stop that one first, or give this one another file",
         ) from None
     except OSError:
         return  # a file system without locks: the content is all there is to go by
 
 
-def _require_pid_content(descriptor: int, path: str) -> None:
+def _require_pid_content(descriptor: int, path: str, option: str) -> None:
     content = os.pread(descriptor, LONGEST_CONTENT, 0).strip()
     if content and not content.isdigit():
-        raise ConfigError("pidfile", f"{path} exists and is no pid file", hint="remove it or choose another path")
+        raise ConfigError(option, f"{path} exists and is no pid file", hint="remove it or choose another path")
 
 
 def _content(pid: int) -> bytes:

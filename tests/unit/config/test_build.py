@@ -264,8 +264,8 @@ def test_switching_off_what_is_not_here_is_so(tmp_path: Path, value: str) -> Non
 
 
 def test_values_of_ignored_options_are_not_resolved(tmp_path: Path) -> None:
-    (warning,) = from_ini(tmp_path, "logto2 = /x/@(exec://date +%%Y).log\n").warnings
-    assert "'logto2' is an option of uWSGI" in warning
+    (warning,) = from_ini(tmp_path, "log-backupname = /x/@(exec://date +%%Y).log\n").warnings
+    assert "'log-backupname' is an option of uWSGI" in warning
 
 
 @pytest.mark.parametrize("line", ["chroot = /jail", "immediate-uid = www", "yaml = x.yaml", "exit"])

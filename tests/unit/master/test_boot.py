@@ -10,7 +10,8 @@ import pytest
 
 from uwsgi_deploy.config.settings import ApplicationSettings, Settings, SocketSettings, WorkerSettings
 from uwsgi_deploy.errors import AppLoadError, ConfigError
-from uwsgi_deploy.master.boot import Vacuum, run_server
+from uwsgi_deploy.master.boot import run_server
+from uwsgi_deploy.master.vacuum import Vacuum
 from uwsgi_deploy.net.listener import bind_listeners
 from uwsgi_deploy.process.pidfile import write_pidfile
 

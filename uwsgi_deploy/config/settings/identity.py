@@ -15,7 +15,10 @@ class IdentitySettings:
     uid: str = option("", help="User (name or number) to become after the sockets are bound.")
     gid: str = option("", help="Group (name or number) to become after the sockets are bound.")
     umask: Mode | None = option(None, help="File mode creation mask, three or four octal digits.")
-    pidfile: str = option("", help="Write the master's pid to this file.")
+    pidfile: str = option("", help="Write the master's pid to this file, before privileges are dropped.")
+    pidfile2: str = option("", help="As pidfile, after privileges were dropped and the directory was changed.")
+    safe_pidfile: str = option("", help="As pidfile2, when the application is loaded.")
+    safe_pidfile2: str = option("", help="As pidfile2, when all workers accept requests.")
     vacuum: bool = option(
         True, help="On exit remove the Unix sockets and pid files that this server created, and only those."
     )

@@ -14,6 +14,7 @@ class LogSettings:
 
     log_requests: bool = option(True, inverse=("disable-logging", "-L"), help="Write a line for every request.")
     logto: str = option("", help="Append the log to this file instead of standard error.")
+    logto2: str = option("", help="As logto, opened after privileges were dropped and the directory was changed.")
     log_4xx: bool = option(False, help="With disable-logging: still log responses with status 4xx.")
     log_5xx: bool = option(False, help="With disable-logging: still log responses with status 5xx.")
     log_slow: Milliseconds = option(0, help="With disable-logging: still log requests slower than this.")

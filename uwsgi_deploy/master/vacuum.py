@@ -1,0 +1,73 @@
+"""What the server made in the file system and has open, and its removal at the end: each thing once, if it is ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.net.listener import Listener, close_listeners, remove_unix_sockets
+from uwsgi_deploy.process.pidfile import PidFile
+
+
+class Opened(Protocol):
+    """Something in the file system that the server made and that it removes at its end."""
+
+    def remove(self) -> Iterable[str]:
+        """Unlink what is still ours; lines for the log."""
+
+    def close(self) -> None:
+        """Close descriptors."""
+
+
+class Vacuum:
+    """What the server created. `private` is, at any time, which descriptors only the master may hold."""
+
+    def __init__(self) -> None:
+        self._creator = os.getpid()
+        self.private: list[int] = []
+        self.pidfiles: list[PidFile] = []
+        self._listeners: tuple[Listener, ...] = ()
+        self._intakes: list[Opened] = []
+
+    def add_pidfile(self, pidfile: PidFile) -> None:
+        """A pid file was written."""
+        self.pidfiles.append(pidfile)
+        self.private.append(pidfile.descriptor)
+
+    def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
+        """Sockets were bound."""
+        self._listeners = listeners
+
+    def add_intake(self, intake: Opened) -> None:
+        """A way in for commands was opened."""
+        self._intakes.append(intake)
+
+    def clean(self) -> None:
+        """Remove files that are still ours, close everything; nothing in a process that the application forked."""
+        if os.getpid() != self._creator:
+            return
+        for pidfile in self.pidfiles:
+            _log_lines(pidfile.remove())
+        _log_lines(remove_unix_sockets(self._listeners))
+        for intake in self._intakes:
+            _log_lines(intake.remove())
+        self.close()
+
+    def close(self) -> None:
+        """Close everything and leave the files."""
+        for pidfile in self.pidfiles:
+            pidfile.close()
+        close_listeners(self._listeners)
+        for intake in self._intakes:
+            intake.close()
+        self.pidfiles.clear()
+        self._intakes.clear()
+        self.private.clear()
+        self._listeners = ()
+
+
+def _log_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        log(line)
