@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 
 HTTP = ("--http-socket", "127.0.0.1:0")
 HELLO = (*HTTP, "--module", "hello")
+AT_ONCE = ("--min-worker-lifetime", "0")
 SLOW = b"GET /slow?%s HTTP/1.1\r\nHost: test\r\n\r\n"
 NOBODY = pwd.getpwnam("nobody")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else or give files away")
@@ -202,7 +203,9 @@ def test_workers_have_their_own_random_numbers(tmp_path: Path) -> None:
         "    start_response('200 OK', [('Content-Length', str(len(body)))])\n"
         "    return [body]\n"
     )
-    with ServerProcess(*HTTP, "--module", "app", "-p", "2", "--max-requests", "1", directory=tmp_path) as server:
+    with ServerProcess(
+        *HTTP, "--module", "app", "-p", "2", "--max-requests", "1", *AT_ONCE, directory=tmp_path
+    ) as server:
         assert len({server.get("/").body for _ in range(6)}) == 6
 
 
@@ -301,9 +304,9 @@ def test_orphans_finish_their_requests() -> None:
 
 def test_retired_workers_are_replaced() -> None:
     """max-requests: workers are replaced without an alarm and without a lost request."""
-    with ServerProcess(*HELLO, "--max-requests", "3") as server:
-        pids = [server.get("/pid").body for _ in range(12)]
-        assert len(set(pids)) >= 4
+    with ServerProcess(*HELLO, "--max-requests", "3", *AT_ONCE) as server:
+        pids: set[bytes] = set()
+        wait_until(lambda: pids.add(server.get("/pid").body) or len(pids) >= 4, timeout=30, what="a fourth worker")
         assert "DAMN" not in server.log
         server.wait_for_log(r"^worker 1 killed successfully \(pid: \d+\)$", count=3)
 

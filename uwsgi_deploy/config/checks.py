@@ -23,6 +23,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
         if value < 1:
             raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' must be at least 1, not {value}")
+    _check_recycling(settings, origins)
     for variable in settings.application.env:
         if not variable.partition("=")[0].strip() or "=" not in variable:
             raise ConfigError(origins["env"], f"'env' needs NAME=value, not '{variable}'")
@@ -46,6 +47,24 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
             name = field.name.replace("_", "-")
             if getattr(section, field.name) not in ("", (), OFF):
                 raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
+    names = ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")
+    for name in names:
+        if getattr(settings.recycling, name):
+            option = name.replace("_", "-")
+            raise ConfigError(origins.get(option, BUILT_IN), f"'{option}' needs a master", hint="set master = true")
+
+
+def _check_recycling(settings: Settings, origins: Mapping[str, str]) -> None:
+    """As in uWSGI: a worker cannot be replaced before it may be."""
+    least, most = settings.recycling.min_worker_lifetime, settings.recycling.max_worker_lifetime
+    if most and least >= most:
+        raise ConfigError(
+            origins.get("max-worker-lifetime", BUILT_IN),
+            f"'max-worker-lifetime' ({most:g} s) must be longer than 'min-worker-lifetime' ({least:g} s)",
+            hint=f"set min-worker-lifetime to less than {most:g}",
+        )
+    if settings.recycling.memory_report > 2:
+        raise ConfigError(origins.get("memory-report", BUILT_IN), "'memory-report' is 1, or 2 for USS and PSS, too")
 
 
 _NETWORK_LOG = re.compile(r"[^/]*:\d+")

@@ -57,9 +57,7 @@ NOT_YET: Mapping[str, str] = {
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
         notify-socket stop reload pause suspend resume""",
     "recycling and limits": """
-        min-worker-lifetime max-worker-lifetime max-worker-lifetime-delta reload-on-rss reload-on-as reload-on-uss
-        reload-on-pss evil-reload-on-rss evil-reload-on-as mem-collector-freq memory-report limit-as limit-nproc max-fd
-        prio cpu-affinity never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
+        limit-nproc max-fd prio never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
     "cheaper and idle": """
         cheaper cheaper-initial cheaper-step cheaper-algo cheaper-overload cheaper-idle cheaper-rss-limit-soft
         cheaper-rss-limit-hard cheaper-busyness-max cheaper-busyness-min cheaper-busyness-multiplier
@@ -152,7 +150,6 @@ SHORT_NOT_YET: Mapping[str, str] = {
     "-x": "xml",
     "-y": "yaml",
     "-j": "json",
-    "-m": "memory-report",
     "-c": "cgi-mode",
     "-a": "abstract-socket",
     "-r": "reaper",

@@ -34,11 +34,21 @@ class OrderWorker:
 
 @dataclass(frozen=True, slots=True)
 class Dismiss:
-    """Tell a worker to end with a signal; it has `grace` seconds before it is killed, None means for ever."""
+    """Tell a worker to end with a signal; it has `grace` seconds before it is killed, None means for ever. `reason` is
+    a line for the log."""
 
     serial: int
     signal: int
     grace: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recycle:
+    """A worker has had its time: a successor is started, and when that serves the worker leaves."""
+
+    serial: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +76,14 @@ class WakeAt:
 
 
 Action = (
-    StartTemplate | StopTemplate | KillTemplate | OrderWorker | Dismiss | Kill | CloseListeners | FinishReload | WakeAt
+    StartTemplate
+    | StopTemplate
+    | KillTemplate
+    | OrderWorker
+    | Dismiss
+    | Recycle
+    | Kill
+    | CloseListeners
+    | FinishReload
+    | WakeAt
 )

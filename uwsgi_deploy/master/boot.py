@@ -38,6 +38,7 @@ from uwsgi_deploy.net.listener import (
     listen_backlog,
 )
 from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
+from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.daemonize import Foreground, detach, detach_when_ready
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.identity import Identity
@@ -265,6 +266,8 @@ def _serve_alone(
         log("*** WARNING: without a master the service manager gets no signs of life: unset WatchdogSec ***")
     forget_manager(os.environ)
     try:
+        if settings.recycling.limit_as:
+            log(limit_address_space(settings.recycling.limit_as))
         application = load(settings)
         milestones.loaded()
         scoreboard.occupy(1, 0, generation=1, started=int(time.time()))

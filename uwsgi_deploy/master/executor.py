@@ -23,6 +23,7 @@ from uwsgi_deploy.master.actions import (
     Kill,
     KillTemplate,
     OrderWorker,
+    Recycle,
     StartTemplate,
     StopTemplate,
     WakeAt,
@@ -67,6 +68,7 @@ class Executor:
             KillTemplate: self._kill_template,
             OrderWorker: self._order_worker,
             Dismiss: self._dismiss,
+            Recycle: self._recycle,
             Kill: self._kill,
             CloseListeners: self._close_listeners,
             FinishReload: self._finish_reload,
@@ -158,9 +160,17 @@ class Executor:
         worker = self._fleet.worker_of_serial(action.serial)
         if worker is None or worker.phase is Phase.ORDERED:
             return
+        if action.reason:
+            log(action.reason)
         deadline = None if action.grace is None else self._now + action.grace
         self._fleet.told(worker, action.signal, deadline)
         _kill(worker.pid, action.signal)
+
+    def _recycle(self, action: Recycle) -> None:
+        worker = self._fleet.worker_of_serial(action.serial)
+        if worker is not None and worker.stays and not worker.outlived:
+            log(action.reason)
+            worker.outlived = True
 
     def _kill(self, action: Kill) -> None:
         worker = self._fleet.worker_of_serial(action.serial)

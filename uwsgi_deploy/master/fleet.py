@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from uwsgi_deploy.config.settings import RecyclingSettings
 from uwsgi_deploy.errors import ServerError
+from uwsgi_deploy.process.memory import Usage
 from uwsgi_deploy.shared.scoreboard import BANKS
 
 
@@ -21,7 +23,7 @@ class Phase(Enum):
     ORDERED = "ordered"  # the template was told to fork it
     STARTING = "starting"  # it exists and does not accept yet
     READY = "ready"  # it accepts connections
-    LEAVING = "leaving"  # it was told to end, or retires by itself
+    LEAVING = "leaving"  # it was told to end
 
 
 TRANSITIONS = {
@@ -34,7 +36,10 @@ TRANSITIONS = {
 
 @dataclass(slots=True)
 class Worker:
-    """One worker process. `told` is the last signal the master sent it, `deadline` when it is killed."""
+    """One worker process. `told` is the last signal the master sent it, `deadline` when it is killed.
+
+    outlived: its work is done, it serves until its successor does. usage: its memory, when the master last looked.
+    """
 
     serial: int
     wid: int
@@ -46,6 +51,8 @@ class Worker:
     pid: int = 0
     told: int = 0
     deadline: float | None = None
+    outlived: bool = False
+    usage: Usage | None = None
 
     def move(self, phase: Phase) -> None:
         """Go to another phase; a step that the table does not know is a bug of ours."""
@@ -61,13 +68,17 @@ class Worker:
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """A worker number. It has two processes while one replaces the other, each in a bank of the scoreboard."""
+    """A worker number. It has two processes while one replaces the other, each in a bank of the scoreboard.
+
+    cramped: there is no memory for two processes, so the successor is started when the present one has gone.
+    """
 
     wid: int
     workers: list[Worker] = field(default_factory=list)
     failures: int = 0
     not_before: float = 0.0
     spawned: int = 0
+    cramped: bool = False
 
     @property
     def staying(self) -> list[Worker]:
@@ -119,9 +130,11 @@ class Stop:
 class Fleet:
     """All rows. `template` serves orders, `candidate` is loading; `booted` once all workers were ready together."""
 
-    def __init__(self, processes: int, *, mercy: float) -> None:
+    def __init__(self, processes: int, *, mercy: float, recycling: RecyclingSettings | None = None) -> None:
         self.slots = tuple(WorkerSlot(wid) for wid in range(1, processes + 1))
         self.mercy = mercy
+        self.recycling = recycling if recycling is not None else RecyclingSettings()
+        self.next_look: float | None = None  # when the next sample of what workers use is due
         self.templates: list[Template] = []
         self.template_failures = 0
         self.template_not_before = 0.0
@@ -185,6 +198,8 @@ class Fleet:
         yield from (row.deadline for row in rows if row.deadline is not None)
         if self.alarm is not None:
             yield self.alarm
+        if self.next_look is not None:
+            yield self.next_look
         if self.stop is None:
             yield from (slot.not_before for slot in self.slots)
             yield self.template_not_before
@@ -214,14 +229,11 @@ class Fleet:
         worker.move(Phase.LEAVING)
         worker.told, worker.deadline = number, deadline
 
-    def retires(self, worker: Worker, deadline: float | None) -> None:
-        """A worker leaves by itself."""
-        worker.move(Phase.LEAVING)
-        worker.deadline = deadline
-
     def gone(self, worker: Worker) -> None:
         """A worker process ended, or was never born."""
-        self.slot(worker.wid).workers.remove(worker)
+        slot = self.slot(worker.wid)
+        slot.workers.remove(worker)
+        slot.cramped = slot.cramped and bool(slot.workers)
 
     def begin_stop(self, now: float, *, error: ServerError | None = None) -> None:
         """The server ends; a second call changes nothing but may add the cause."""

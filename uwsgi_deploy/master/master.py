@@ -15,10 +15,15 @@ from uwsgi_deploy.master.actions import Action
 from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
 from uwsgi_deploy.master.executor import Executor, Resources
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
+from uwsgi_deploy.master.policies.lifetime import lifetime
+from uwsgi_deploy.master.policies.memory import memory
 from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
-from uwsgi_deploy.master.policies.stop import mercy, mercy_of, stop
+from uwsgi_deploy.master.policies.stop import mercy, stop
+from uwsgi_deploy.master.policies.succession import succession
+from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.upkeep import Upkeep
 from uwsgi_deploy.process.exit_codes import ExitCode
@@ -27,7 +32,7 @@ from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
-POLICIES: tuple[Policy, ...] = (stop, mercy, retire_templates, respawn, reload)
+POLICIES: tuple[Policy, ...] = (stop, mercy, retire_templates, lifetime, memory, respawn, reload, succession)
 WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 
 # How often a worker is looked for that was ordered from a template that died, and how long at most: its channel may
@@ -47,7 +52,10 @@ class Master:
         settings = resources.settings
         self._workers = settings.workers
         self._scoreboard: Scoreboard = resources.scoreboard
-        self._fleet = Fleet(settings.workers.processes, mercy=settings.workers.worker_reload_mercy)
+        self._fleet = Fleet(
+            settings.workers.processes, mercy=settings.workers.worker_reload_mercy, recycling=settings.recycling
+        )
+        self._sampler = Sampler(settings)
         self._observer = Observer(wakeup, resources.scoreboard)
         self._executor = Executor(resources, self._fleet, self._observer)
         self._supervisor, self._milestones = supervisor, resources.milestones
@@ -59,6 +67,7 @@ class Master:
             Command.STATISTICS: self._log_statistics,
             Command.RELOAD: self._begin_reload,
             Command.BRUTAL_RELOAD: self._begin_reload,
+            Command.RECYCLE_WORKERS: self._recycle_workers,
             Command.STOP: self._begin_stop,
             Command.STOP_NOW: self._begin_stop,
         }
@@ -144,6 +153,9 @@ class Master:
             return Reply(ok=True, message="the reload has begun")
         log("a reload is running; another one follows")
         return Reply(ok=True, message="a reload is running; another one follows")
+
+    def _recycle_workers(self, request: Request, _now: float) -> Reply:
+        return recycle_workers(self._fleet, request.arguments)
 
     def _log_statistics(self, _request: Request, _now: float) -> Reply:
         for worker in self._fleet.workers():
@@ -337,9 +349,9 @@ class Master:
         for worker in fleet.workers():
             if worker.phase is Phase.STARTING and scoreboard.is_ready(worker.wid, worker.bank, worker.pid):
                 worker.move(Phase.READY)
-            if worker.phase is Phase.READY and scoreboard.state(worker.wid, worker.bank) is WorkerState.RETIRING:
-                grace = mercy_of(fleet)
-                fleet.retires(worker, None if grace is None else now + grace)
+            if worker.phase is Phase.READY and scoreboard.record_in(worker.wid, worker.bank)[Field.OUTLIVED]:
+                worker.outlived = True
+        self._sampler.look(fleet, now)
         if not fleet.booted and fleet.stop is None and self._all_ready():
             fleet.booted = True
             log(banner.ready(len(fleet.slots)))

@@ -10,6 +10,6 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1  # a mistake in the settings, or a start that failed
-    RETIRED = 17  # a worker that has done its work (max-requests): replace it at once, nothing is wrong
+    RETIRED = 17  # a worker whose work was done (max-requests, a reload-on limit); nothing is wrong
     NO_APPLICATION = 22  # the application could not be loaded
     QUIET = 29  # a worker that left at once, as it was told

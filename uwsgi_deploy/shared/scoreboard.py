@@ -10,7 +10,7 @@ Each core of a worker has a record, too: the request that it runs at the moment,
 at the beginning of every request with a single call (`CoreRecords.begin`) and one store at the end; it is all that can
 be known of a request whose worker hangs in C code. A reader may see a text that is half overwritten.
 
-`announce()` wakes the master when something in the scoreboard is worth a look (a worker is ready, or retires).
+`announce()` wakes the master when something in the scoreboard is worth a look (a worker is ready, or its work is done).
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ class Field(IntEnum):
     STARTED = 3  # unix time in seconds
     READY = 4  # unix time in seconds when it began to accept; 0 before
     DELTA_REQUESTS = 5  # requests of this process
-    REQUESTS = 6  # a counter, like all that follow
-    TX_BYTES = 7
-    RX_BYTES = 8
-    EXCEPTIONS = 9
-    RUNNING_TIME = 10  # microseconds spent in requests
+    OUTLIVED = 6  # 1 when its work is done (max-requests, memory) and it serves only until its successor does
+    REQUESTS = 7  # a counter, like all that follow
+    TX_BYTES = 8
+    RX_BYTES = 9
+    EXCEPTIONS = 10
+    RUNNING_TIME = 11  # microseconds spent in requests
 
 
 class CoreField(IntEnum):
@@ -65,14 +66,13 @@ PROCESS_FIELDS = tuple(field for field in Field if field < Field.REQUESTS)
 
 
 class WorkerState(IntEnum):
-    """What a worker is doing. RETIRING: it ends by itself (max-requests) and may be replaced already."""
+    """What a worker is doing."""
 
     EMPTY = 0
     STARTING = 1
     IDLE = 2
     BUSY = 3
     STOPPING = 4
-    RETIRING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Scoreboard:
         return CoreRecords(self._map, self._core_offset(wid, self._bank[wid - 1]), self.cores)
 
     def announce(self) -> None:
-        """Wake the master: this worker is ready now, or retires."""
+        """Wake the master: this worker is ready now, or its work is done."""
         try:
             os.eventfd_write(self._wake, 1)
         except BlockingIOError:

@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ProtocolError
-from uwsgi_deploy.logs.access import ProcessFacts, compile_format, default_format, escape
+from uwsgi_deploy.logs.access import Format, ProcessFacts, compile_format, default_format, escape
 from uwsgi_deploy.logs.record import RequestRecord
 from uwsgi_deploy.net.connection import Connection
+from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
 from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, UNREADABLE, Outcome
@@ -45,6 +46,8 @@ class Accounting:
             self._format = compile_format(settings.log_format, process, x_forwarded_for=forwarded)
         else:
             self._format = default_format(process, micros=settings.log_micros, x_forwarded_for=forwarded)
+            if (level := all_settings.recycling.memory_report) > 0:
+                self._format = _with_memory(self._format, level)
         # Whether anything has to be looked at when a request is over and was neither slow nor an error.
         self.logs_all = settings.log_requests
         self.logs_some = bool(settings.log_4xx or settings.log_5xx or settings.log_slow)
@@ -132,3 +135,8 @@ class Accounting:
             self._write(
                 f"refused a request from {connection.remote_addr or 'a Unix socket'}: {error.detail} ({error.status})"
             )
+
+
+def _with_memory(line: Format, level: int) -> Format:
+    """uWSGI's memory-report."""
+    return lambda record: memory.report(level) + line(record)

@@ -23,6 +23,7 @@ from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process import prctl, signals, titles
+from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.finish import finish_interpreter
 from uwsgi_deploy.process.fork import fork_adopted
@@ -70,6 +71,8 @@ def run_template(context: TemplateContext) -> int:
         return ExitCode.FAILED  # the master died before the line above could notice
     titles.set_title(context.settings.identity, titles.TEMPLATE)
     forget_manager(os.environ)
+    if context.settings.recycling.limit_as:
+        log(limit_address_space(context.settings.recycling.limit_as))
     started = time.monotonic()
     application = None
     if not context.settings.application.lazy_apps:

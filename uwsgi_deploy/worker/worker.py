@@ -22,6 +22,7 @@ from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener, refuse_newcomers
 from uwsgi_deploy.net.reactor import UNSENT_LIMIT, Reactor
+from uwsgi_deploy.process.confinement import pin_worker
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Codec
@@ -30,6 +31,7 @@ from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines import threads
+from uwsgi_deploy.worker.retirement import Retirement
 from uwsgi_deploy.wsgi.body import live_input
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, Application, Outcome, handle_request
@@ -96,7 +98,7 @@ class Worker:
         board = context.scoreboard
         alone = board.workers == 1
         self._siblings = None if alone else Siblings(board.idle, context.wid - 1, board.call_fd)
-        self._retire_at = _retire_at(settings, context.wid)
+        self._retirement = Retirement(settings, context.wid, monotonic())
         self._keeps_alive = settings.http.http_keepalive_timeout > 0
         self._last_duration = 0.0
         self._stopping_since: float | None = None
@@ -116,6 +118,8 @@ class Worker:
     def run(self) -> int:
         """See `run_worker`."""
         self._install_signals()
+        if each := self._settings.recycling.cpu_affinity:
+            log(pin_worker(self._context.wid, each=each))
         if chdir2 := self._settings.application.chdir2:
             os.chdir(chdir2)
         self._announce(WorkerState.IDLE)
@@ -176,8 +180,9 @@ class Worker:
         if outcome is GONE:
             accounting.client_gone(environ)
         accounting.end(core)
-        if self._retire_at and accounting.requests >= self._retire_at:
-            self._retire()
+        retirement = self._retirement
+        if accounting.requests >= retirement.requests or now >= retirement.look_at:
+            self._consider_retirement(now)
         if connection.body is not None:
             connection.body.close()
             connection.body = None
@@ -236,13 +241,19 @@ class Worker:
             refuse_newcomers(self._context.listeners)  # with a master it does so, when the whole server stops
         self._reactor.drain(backlog=backlog)
 
-    def _retire(self) -> None:
-        """max-requests: leave without refusing anyone; the master starts a successor as soon as it hears of it."""
-        if self._stopping_since is None:
-            self._stopping_since = monotonic()
-            self._exit_code = ExitCode.RETIRED
-            self._announce(WorkerState.RETIRING)
-            self._reactor.drain(backlog=self._context.master_pid is None)
+    def _consider_retirement(self, now: float) -> None:
+        """With its work done a worker serves on until its successor does: the master then tells it to leave."""
+        reason = self._retirement.verdict(self._accounting.requests, now)
+        if not reason or self._stopping_since is not None:
+            return
+        self._retirement.decided()
+        log(f"...The work of process {os.getpid()} is done ({reason}). Seeya!")
+        self._exit_code = ExitCode.RETIRED
+        if self._context.master_pid is None:
+            self._stop(backlog=True)
+        else:
+            self._context.scoreboard.record(self._context.wid)[Field.OUTLIVED] = 1
+            self._context.scoreboard.announce()
 
     def _finished(self) -> bool:
         if self._abandoned:
@@ -271,11 +282,6 @@ def _send_all(connection: Connection, outcome: Outcome) -> Outcome:
     except ClientGone:
         return GONE
     return outcome
-
-
-def _retire_at(settings: Settings, wid: int) -> int:
-    workers = settings.workers
-    return workers.max_requests + workers.max_requests_delta * (wid - 1) if workers.max_requests else 0
 
 
 def _codec(listener: Listener, settings: Settings) -> Codec:

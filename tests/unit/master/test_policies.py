@@ -48,7 +48,7 @@ def add_worker(fleet: Fleet, wid: int, phase: Phase = Phase.READY, generation: i
     if phase in (Phase.READY, Phase.LEAVING):
         worker.move(Phase.READY)
     if phase is Phase.LEAVING:
-        fleet.retires(worker, None)
+        fleet.told(worker, signal.SIGHUP, None)
     return worker
 
 

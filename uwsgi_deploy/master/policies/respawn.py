@@ -35,6 +35,8 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
 
 
 def _needs_worker(slot: WorkerSlot, now: float) -> bool:
+    if slot.cramped and slot.workers:
+        return False  # there is no memory for two
     return not slot.staying and slot.free_bank is not None and slot.not_before <= now
 
 
