@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from uwsgi_deploy.errors import ServerError, lines_of
-from uwsgi_deploy.image import settings_of_this_process
-from uwsgi_deploy.master.boot import run_server
+from uwsgi_deploy.postponed import postponed
+
+with postponed("inspect"), postponed("ast"):  # `dataclasses` and the loader import them; see there for the cost
+    from uwsgi_deploy.errors import ServerError, lines_of
+    from uwsgi_deploy.image import settings_of_this_process
+    from uwsgi_deploy.master.boot import run_server
 
 
 def main() -> int:

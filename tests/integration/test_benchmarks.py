@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
         ("kill_worker.py", "--kills", "2"),
         ("stop_under_load.py", "--rounds", "2"),
         ("stop_under_load.py", "--rounds", "2", "--processes", "1", "--threads", "4"),
-        ("memory.py", "--workers", "1,2", "--requests", "20", "--module", "hello"),
+        ("memory.py", "--workers", "1,2", "--seconds", "0.5", "--module", "hello"),
     ],
     ids=" ".join,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import struct
 import sys
 import time
@@ -33,7 +32,7 @@ def interpreter() -> Iterator[str]:
     """What runs the application."""
     version = sys.version.replace("\n", "")
     yield f"Python version: {version}"
-    yield f"Python executable: {sys.executable} ({platform.python_implementation()})"
+    yield f"Python executable: {sys.executable} ({sys.implementation.name})"
     yield "python threads support enabled"
 
 

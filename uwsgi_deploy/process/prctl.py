@@ -1,12 +1,14 @@
 """Linux's prctl, of which Python knows nothing: who adopts orphans, and what a parent's death does.
 
 ctypes is imported by the first call and not before; the template calls once before it freezes its heap, so that workers
-share that memory.
+share that memory, and a call in a worker touches next to nothing of it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -27,9 +29,17 @@ def set_parent_death_signal(number: int) -> None:
 
 
 def _prctl(option: int, argument: int) -> None:
-    import ctypes  # costs a megabyte; only processes that call it pay
-
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
-        code = ctypes.get_errno()
+    function, errno_of = _function()
+    if function(option, argument, 0, 0, 0) != 0:
+        code = errno_of()
         raise OSError(code, f"prctl({option}): {os.strerror(code)}")
+
+
+@cache  # looking it up again would copy 230 KB of what a worker shares with its siblings, a call copies 20
+def _function() -> tuple[Callable[..., int], Callable[[], int]]:
+    """prctl, and how to ask for the error of the last call."""
+    import ctypes  # only processes that call it pay
+
+    function = ctypes.CDLL(None, use_errno=True).prctl
+    function.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    return function, ctypes.get_errno

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import signal
 import socket
 import sys
@@ -83,6 +82,7 @@ def run_template(context: TemplateContext) -> int:
         _load_lazy_parts()
         _make_safe_to_fork()
         signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+    _forget_looked_up_names()
     rehearse()
     inheritance = Inheritance(application, prepare(context.settings, context.listeners))
     gc.collect()
@@ -189,8 +189,7 @@ def _die_with_master(settings: Settings, master_pid: int) -> bool:
 
 
 def _part_from_siblings() -> None:
-    """What must differ between workers that were forked from one process."""
-    random.seed()
+    """What must differ between workers that were forked from one process. `random` sees to its own state."""
     gevent = sys.modules.get("gevent")
     if gevent is not None:
         gevent.reinit()  # an application that patched itself: its hub's event loop must not be shared
@@ -208,6 +207,16 @@ def _load_lazy_parts() -> None:
         urls.get_resolver().url_patterns  # noqa: B018  a cached property
     except Exception as error:  # the project's own code; Django shows this error with each request, too
         log(f"*** WARNING: the URL configuration cannot be loaded: {error!r} ***")
+
+
+def _forget_looked_up_names() -> None:
+    """Empty the interpreter's cache of attribute lookups, which importing an application fills with thousands of names.
+
+    It holds a reference to each: a worker that replaces an entry would write into the page of a name that nobody needs
+    any more, and copy it. The rehearsal that follows puts in what workers do need.
+    """
+    if sys.version_info < (3, 13):  # where it is deprecated
+        sys._clear_type_cache()
 
 
 # --- what is unsafe to share over a fork ------------------------------------------------------------------------------
