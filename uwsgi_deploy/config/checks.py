@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from uwsgi_deploy.config.hooks import Phase, check_hooks, steps
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError
@@ -34,9 +35,12 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_log_files(settings, origins)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
+    _check_hooks(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
+    if not workers.master and any(steps(settings.hooks, Phase.MASTER_START)):
+        warn(f"{origins.get('hook-master-start', BUILT_IN)}: without a master hook-master-start never runs")
     return settings
 
 
@@ -85,6 +89,17 @@ def _check_log_files(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     if system.daemonize and system.daemonize2:
         raise ConfigError(origins.get("daemonize2", BUILT_IN), "'daemonize' and 'daemonize2' are one too many")
+
+
+def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    try:
+        check_hooks(settings.hooks)
+    except ConfigError as error:
+        if error.origin not in origins:
+            raise
+        raise ConfigError(origins[error.origin], f"'{error.origin}': {error.message}", hint=error.hint) from None
+    for step in steps(settings.hooks, Phase.POST_JAIL):
+        warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
 
 
 def require_socket(settings: Settings) -> None:

@@ -23,8 +23,9 @@ _MODE = re.compile(r"0?o?[0-7]{3}")
 
 NO_COMMENTS = "ini files have no comments after values"
 
-# Free text in which ` ;` and ` #` are as ordinary as any other sign.
+# Free text, and sections of shell commands, in which ` ;` and ` #` are as ordinary as any other sign.
 FREE_TEXT = frozenset({"log-format", "env"})
+FREE_SECTIONS = frozenset({"hooks", "daemons"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def _ignored_comment(raw: RawOption, value: str, comment: str) -> str:
 
 def _comment_warning(spec: OptionSpec, raw: RawOption, text: str) -> str:
     """Text keeps what looks like a comment, as in uWSGI; that is rarely what was meant."""
-    if spec.kind is not Kind.TEXT or spec.name in FREE_TEXT or not _SPACED_COMMENT.search(text):
+    free = spec.name in FREE_TEXT or spec.section in FREE_SECTIONS
+    if spec.kind is not Kind.TEXT or free or not _SPACED_COMMENT.search(text):
         return ""
     return f"{raw.origin}: the value of '{raw.name}' is all of '{text}'; {NO_COMMENTS}"

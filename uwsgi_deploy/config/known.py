@@ -103,15 +103,10 @@ NOT_YET: Mapping[str, str] = {
         daemons-honour-stdin locks queue queue-blocksize queue-store queue-store-sync sharedarea py-sharedarea rpc-max
         signal-bufsize cache cache2""",
     "hooks": """
-        hook-asap hook-pre-jail hook-post-jail hook-in-jail hook-as-root hook-as-user hook-as-user-atexit hook-pre-app
-        hook-post-app hook-post-fork hook-accepting hook-accepting1 hook-accepting-once hook-accepting1-once
-        hook-master-start hook-emperor-start hook-emperor-stop hook-emperor-reload hook-emperor-lost hook-as-mule
-        hook-as-gateway hook-as-vassal hook-as-emperor exec-asap exec-pre-jail exec-post-jail exec-in-jail exec-as-root
-        exec-as-user exec-as-user-atexit exec-pre-app exec-post-app exec-as-vassal exec-as-emperor call-asap
-        call-pre-jail call-post-jail call-in-jail call-as-root call-as-user call-as-user-atexit call-pre-app
-        call-post-app wait-for-interface wait-for-interface-timeout wait-for-fs wait-for-fs-timeout wait-for-file
-        wait-for-file-timeout wait-for-dir wait-for-dir-timeout wait-for-mountpoint wait-for-mountpoint-timeout
-        wait-for-socket""",
+        hook-emperor-start hook-emperor-stop hook-emperor-reload hook-emperor-lost hook-as-mule hook-as-gateway
+        hook-as-vassal hook-as-emperor exec-as-vassal exec-as-emperor call-as-vassal call-as-vassal1 call-as-vassal3
+        call-as-emperor call-as-emperor1 call-as-emperor2 call-as-emperor4 mount-as-vassal mount-as-emperor
+        umount-as-vassal umount-as-emperor""",
     "statistics and alarms": """
         stats stats-server stats-http stats-minified stats-min stats-no-cores stats-no-metrics stats-push
         stats-pusher-default-freq enable-metrics metric metric-threshold metric-alarm alarm-metric metrics-dir

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
+from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
@@ -22,6 +23,7 @@ from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log, send_log_to
+from uwsgi_deploy.master import hooks
 from uwsgi_deploy.master.executor import Resources
 from uwsgi_deploy.master.intake.control import open_control
 from uwsgi_deploy.master.intake.fifo import MasterFifo
@@ -38,9 +40,11 @@ from uwsgi_deploy.net.listener import (
     listen_backlog,
 )
 from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
+from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.daemonize import Foreground, detach, detach_when_ready
 from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.hooks import HookRunner
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
 from uwsgi_deploy.shared.scoreboard import Scoreboard
@@ -62,11 +66,19 @@ def run_server(
     """
     lines = list(notices)
     settings = check(configuration_settings, ORIGINS, lines.append)
+    hook_runner = hooks.runner_of(settings)
+    try:
+        hook_runner.run(Phase.ASAP)
+    except Interrupted:
+        return ExitCode.OK
     who = _check(settings)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
     foreground = _detach(settings)
     try:
-        code = _run(settings, who, lines, serve=serve, is_last=is_last, foreground=foreground)
+        code = _run(settings, who, lines, hook_runner, serve=serve, is_last=is_last, foreground=foreground)
+    except Interrupted:
+        code = ExitCode.OK
+        log("goodbye to uWSGI.")  # told to stop while it waited for something at its start
     except ServerError as error:
         if foreground is not None:
             foreground.tell(error.exit_code)
@@ -80,6 +92,7 @@ def _run(
     settings: Settings,
     who: Identity,
     lines: Iterable[str],
+    hook_runner: HookRunner,
     *,
     serve: Serve,
     is_last: bool,
@@ -102,11 +115,12 @@ def _run(
             vacuum.private.append(notifier.descriptor)
             notifier.send("STATUS=opening sockets")
         try:
-            listeners = _open_everything(settings, who, vacuum)
+            listeners = _open_everything(settings, who, vacuum, hook_runner)
             intakes = _open_intakes(settings, vacuum) if wakeup else ()
         except BaseException:
             vacuum.clean()
             raise
+        cleanup.callback(hooks.at_exit, hook_runner)
         cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
         scoreboard = Scoreboard(settings.workers.processes, settings.workers.threads)
         backlog = listen_backlog(settings.sockets.listen)
@@ -182,12 +196,23 @@ def _heed_signals(watched: Sequence[int]) -> None:
 # --- opening and undoing ----------------------------------------------------------------------------------------------
 
 
-def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple[Listener, ...]:
-    """Name, pid file, directory, sockets; then drop privileges."""
+def _open_everything(
+    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner
+) -> tuple[Listener, ...]:
+    """Name, pid file, hooks, directory, sockets; then drop privileges.
+
+    The hooks of the user run before the sockets are bound, as in uWSGI, unless the user is to be another one: sockets
+    are bound before that.
+    """
     titles.set_title(settings.identity, titles.MASTER if settings.workers.master else titles.worker_role(1))
     if settings.identity.umask is not None:
         os.umask(settings.identity.umask)
     add_pidfile(vacuum, settings.identity.pidfile, "pidfile")
+    hooks.before_sockets(settings, hook_runner)
+    changes_user = os.geteuid() == 0 and (who.uid is not None or who.gid is not None)
+    if not changes_user:
+        hook_runner.run(Phase.AS_USER)
+    hooks.wait_for_servers(settings)
     if settings.application.chdir:
         log(f"chdir() to {settings.application.chdir}")
         _change_directory(settings.application.chdir)
@@ -207,6 +232,8 @@ def _open_everything(settings: Settings, who: Identity, vacuum: Vacuum) -> tuple
         runtime_dir.prepare(0 if who.uid is None else who.uid)
     _log_lines(identity.assume(who))
     _log_lines(identity.root_warnings())
+    if changes_user:
+        hook_runner.run(Phase.AS_USER)
     if settings.logs.logto2:
         send_log_to(settings.logs.logto2, "logto2")
     add_pidfile(vacuum, settings.identity.pidfile2, "pidfile2")
@@ -275,6 +302,7 @@ def _serve_alone(
         log(banner.only_worker(os.getpid(), settings.workers.threads))
         log(banner.ready(1))
         context = WorkerContext(settings, listeners, 1, scoreboard, None, prepare(settings, listeners))
+        hooks.runner_of(settings).run(Phase.POST_FORK)
         milestones.ready()
         if notifier is not None:
             notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=1 worker serves, without a master")

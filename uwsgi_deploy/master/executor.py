@@ -152,7 +152,7 @@ class Executor:
             return  # the template ends at this moment; the policy asks again when its exit was seen
         worker = self._fleet.ordered(action.wid, action.bank, template.generation, self._now)
         try:
-            end.send(channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank)))
+            end.send(channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first)))
         except OSError:
             self._fleet.gone(worker)
 

@@ -16,6 +16,7 @@ from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, C
 from uwsgi_deploy.master.executor import Executor, Resources
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.fleet_commands import recycle_workers
+from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
@@ -27,6 +28,7 @@ from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.upkeep import Upkeep
 from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.hooks import HookFailed
 from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
@@ -59,6 +61,7 @@ class Master:
         self._observer = Observer(wakeup, resources.scoreboard)
         self._executor = Executor(resources, self._fleet, self._observer)
         self._supervisor, self._milestones = supervisor, resources.milestones
+        self._hooks = MasterHooks(settings)
         self._unclaimed: dict[int, Exit] = {}
         self._orphaned: dict[
             int, float
@@ -102,7 +105,8 @@ class Master:
     def _learn(self, observation: Observation) -> None:
         now = observation.now
         for number in observation.signals:
-            if (request := request_of(number, die_on_term=self._workers.die_on_term)) is not None:
+            request = self._hooks.request_of(number) or request_of(number, die_on_term=self._workers.die_on_term)
+            if request is not None:
                 self._obey(request, now)
         for request in observation.requests:
             self._obey(request, now)
@@ -238,7 +242,7 @@ class Master:
 
     def _announce_end(self, failure: LoadFailed) -> None:
         worker = self._fleet.worker_of_serial(failure.serial)
-        if worker is not None:
+        if worker is not None and failure.exit_code == ExitCode.NO_APPLICATION:
             log(f"OOPS ! failed loading app in worker {worker.wid} (pid {worker.pid})")
             log("need-app requested, destroying the instance...")
         if failure.exit_code == ExitCode.NO_APPLICATION:
@@ -293,7 +297,9 @@ class Master:
         slot.not_before = now + pause_after(slot.failures)
         if slot.failures >= MOST_FAILED_SUCCESSORS and slot.staying:
             self._cancel_reload(f"worker {slot.wid} of the new application ends at once")
-        if ended.code == ExitCode.NO_APPLICATION:
+        if ended.code == ExitCode.HOOK_FAILED and not fleet.booted:
+            fleet.begin_stop(now, error=HookFailed(f"a hook of worker {worker.wid} failed: the server cannot start"))
+        elif ended.code == ExitCode.NO_APPLICATION:
             log(f"OOPS ! failed loading app in worker {worker.wid} (pid {worker.pid}) :( trying again...")
         elif ended.signal or ended.code:
             how = f", {ended.describe()}"
@@ -357,6 +363,7 @@ class Master:
             log(banner.ready(len(fleet.slots)))
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)
+            self._reach(self._hooks.started, now)
 
     def _reach(self, milestone: Callable[[], None], now: float) -> None:
         """A server that cannot do what was asked for at a moment of its start ends."""

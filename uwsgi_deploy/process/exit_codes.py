@@ -11,5 +11,6 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1  # a mistake in the settings, or a start that failed
     RETIRED = 17  # a worker whose work was done (max-requests, a reload-on limit); nothing is wrong
+    HOOK_FAILED = 21  # a hook of a worker (post-fork, accepting) failed
     NO_APPLICATION = 22  # the application could not be loaded
     QUIET = 29  # a worker that left at once, as it was told

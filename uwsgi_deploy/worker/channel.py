@@ -19,11 +19,15 @@ RECEIVE_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class SpawnWorker:
-    """Fork worker `wid` into `bank` of its scoreboard records; `serial` identifies the order in the answer."""
+    """Fork worker `wid` into `bank` of its scoreboard records; `serial` identifies the order in the answer.
+
+    is_first: no process had this number before.
+    """
 
     serial: int
     wid: int
     bank: int
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)

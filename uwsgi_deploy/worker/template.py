@@ -16,23 +16,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process import prctl, signals, titles
+from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.finish import finish_interpreter
 from uwsgi_deploy.process.fork import fork_adopted
+from uwsgi_deploy.process.hooks import HookFailed, HookRunner
 from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
-from uwsgi_deploy.wsgi.loader import Application, load_application, refuse_everything
+from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_environment, refuse_everything
 
 Serve = Callable[[WorkerContext, Application], int]
 
@@ -79,6 +82,8 @@ def run_template(context: TemplateContext) -> int:
             application = load(context.settings)
         except ServerError as error:
             return _report_failure(context.channel, error, serial=0)
+        except Interrupted:
+            return ExitCode.OK  # somebody stops the whole server
         _load_lazy_parts()
         _make_safe_to_fork()
         signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
@@ -93,11 +98,28 @@ def run_template(context: TemplateContext) -> int:
 
 
 def load(settings: Settings) -> Application:
-    """Load the application and say so in the log. Without need-app, what cannot be loaded is replaced by answer 500."""
+    """Load the application between its hooks and say so in the log.
+
+    Without need-app, what cannot be loaded is replaced by answer 500. Raises HookFailed, HookExit and Interrupted, too.
+    """
+    hooks = _hooks_of(settings)
+    prepare_environment(settings.application)
+    hooks.run(Phase.PRE_APP)
+    application = _load(settings)
+    hooks.run(Phase.POST_APP)
+    return application
+
+
+def _hooks_of(settings: Settings) -> HookRunner:
+    """The runner in a process that holds the application, where its modules can be imported."""
+    return HookRunner(settings, prepare_imports=lambda: None, log=log)
+
+
+def _load(settings: Settings) -> Application:
     started = time.monotonic()
     before = set(_open_sockets())
     try:
-        application = load_application(settings.application)
+        application = import_application(settings.application)
     except AppLoadError as error:
         if settings.application.need_app:
             raise
@@ -120,7 +142,7 @@ def _log_details(error: ServerError) -> None:
 def _report_failure(end: socket.socket, error: ServerError, *, serial: int) -> int:
     details = getattr(error, "details", "")
     end.send(channel.encode(channel.load_failed(serial, str(error), details, error.exit_code)))
-    return ExitCode.NO_APPLICATION
+    return ExitCode.HOOK_FAILED if isinstance(error, HookFailed) else ExitCode.NO_APPLICATION
 
 
 # --- forking workers --------------------------------------------------------------------------------------------------
@@ -160,19 +182,32 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         return ExitCode.FAILED
     titles.set_title(settings.identity, titles.worker_role(order.wid))
     context.scoreboard.occupy(order.wid, order.bank, generation=context.generation, started=int(time.time()))
-    if application is None:
-        try:
+    try:
+        _hooks_of(settings).run(Phase.POST_FORK)
+        if application is None:
             application = load(settings)
-        except ServerError as error:
-            code = _report_failure(context.channel, error, serial=order.serial)
-            finish_interpreter(code, time_limit=LONGEST_FINISH)
-            return code
+    except ServerError as error:
+        code = _report_failure(context.channel, error, serial=order.serial)
+        finish_interpreter(code, time_limit=LONGEST_FINISH)
+        return code
+    except Interrupted:
+        return ExitCode.OK
     context.channel.close()
     _part_from_siblings()
     worker = WorkerContext(
-        settings, context.listeners, order.wid, context.scoreboard, context.master_pid, inheritance.prepared
+        settings,
+        context.listeners,
+        order.wid,
+        context.scoreboard,
+        context.master_pid,
+        inheritance.prepared,
+        is_first=order.is_first,
     )
-    code = context.serve(worker, application)
+    try:
+        code = context.serve(worker, application)
+    except HookFailed as error:
+        log(str(error))
+        code = ExitCode.HOOK_FAILED
     finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
     return code
 

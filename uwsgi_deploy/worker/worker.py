@@ -14,6 +14,7 @@ from io import BytesIO
 from time import monotonic, time
 from types import FrameType
 
+from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ClientGone
 from uwsgi_deploy.logs.setup import log
@@ -22,8 +23,10 @@ from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener, refuse_newcomers
 from uwsgi_deploy.net.reactor import UNSENT_LIMIT, Reactor
+from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import pin_worker
 from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.hooks import HookExit, HookRunner
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Codec
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
@@ -71,7 +74,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker is told at its birth. master_pid is None without a master."""
+    """What a worker is told at its birth. master_pid is None without a master; is_first: see `channel.SpawnWorker`."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
@@ -79,10 +82,11 @@ class WorkerContext:
     scoreboard: Scoreboard
     master_pid: int | None
     prepared: Prepared
+    is_first: bool = True
 
 
 def run_worker(context: WorkerContext, application: Application) -> int:
-    """Serve until told to stop; returns the exit code of the process."""
+    """Serve until told to stop; returns the exit code of the process. Raises HookFailed before it serves."""
     return Worker(context, application).run()
 
 
@@ -122,6 +126,13 @@ class Worker:
             log(pin_worker(self._context.wid, each=each))
         if chdir2 := self._settings.application.chdir2:
             os.chdir(chdir2)
+        try:
+            self._run_hooks()
+        except Interrupted:
+            return ExitCode.OK
+        except HookExit as error:
+            log(str(error))
+            return error.exit_code
         self._announce(WorkerState.IDLE)
         accounting = self._accounting
         threads.ThreadsEngine(
@@ -129,6 +140,19 @@ class Worker:
         ).run()
         self._reactor.close()
         return self._exit_code
+
+    def _run_hooks(self) -> None:
+        """What is to be done before this worker accepts; it is not ready while this takes time."""
+        hooks = HookRunner(self._settings, prepare_imports=lambda: None, log=log)
+        is_first, is_one = self._context.is_first, self._context.wid == 1
+        for phase, applies in (
+            (Phase.ACCEPTING, True),
+            (Phase.ACCEPTING_ONCE, is_first),
+            (Phase.ACCEPTING1, is_one),
+            (Phase.ACCEPTING1_ONCE, is_one and is_first),
+        ):
+            if applies:
+                hooks.run(phase)
 
     def rehearse(self, fd: int, codec: Codec, rounds: int, ask: Callable[[], object]) -> None:
         """Serve `rounds` requests that `ask` sends to the connected socket `fd`; see `worker.rehearsal`."""

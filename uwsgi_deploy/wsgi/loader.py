@@ -39,6 +39,11 @@ MOST_SUGGESTIONS = 5
 def load_application(settings: ApplicationSettings) -> Application:
     """The application that the settings name, imported and checked to be callable."""
     prepare_environment(settings)
+    return import_application(settings)
+
+
+def import_application(settings: ApplicationSettings) -> Application:
+    """`load_application` where the environment was prepared before."""
     if settings.module:
         if settings.wsgi_file:
             log(f"*** WARNING: wsgi-file {settings.wsgi_file} is ignored: module {settings.module} is served ***")

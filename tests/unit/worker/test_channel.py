@@ -8,7 +8,7 @@ from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 
 MESSAGES: list[Message] = [
-    SpawnWorker(1, 2, 1),
+    SpawnWorker(1, 2, 1, True),
     Spawned(1, 4711),
     SpawnFailed(1, "Cannot allocate memory"),
     TemplateReady(1.5),
