@@ -12,6 +12,7 @@ from typing import Any
 
 from django_integration import conf
 from uwsgi_deploy import launch
+from uwsgi_deploy.cli.client import Place
 from uwsgi_deploy.config.raw import RawOption
 from uwsgi_deploy.launch import Framework, Launch
 
@@ -21,12 +22,21 @@ COMMAND = "runuwsgi"
 
 def plan(settings: Any, given: Sequence[RawOption], *, replaced: frozenset[str], default_address: str) -> Launch:
     """See `uwsgi_deploy.launch.plan`."""
-    defaults = (
-        ("module", conf.application(settings)),
-        ("chdir", str(conf.project_directory(settings, sys.argv[0]))),
-        ("http-socket", default_address),
+    framework = Framework(
+        COMMAND,
+        ORIGIN,
+        (("module", conf.application(settings)), *_directory(settings), ("http-socket", default_address)),
     )
-    return launch.plan(Framework(COMMAND, ORIGIN, defaults), conf.options(settings), given, replaced=replaced)
+    return launch.plan(framework, conf.options(settings), given, replaced=replaced)
+
+
+def whereabouts(settings: Any) -> Place:
+    """See `uwsgi_deploy.launch.whereabouts`."""
+    return launch.whereabouts(Framework(COMMAND, ORIGIN, _directory(settings)), conf.options(settings))
+
+
+def _directory(settings: Any) -> tuple[tuple[str, str], ...]:
+    return (("chdir", str(conf.project_directory(settings, sys.argv[0]))),)
 
 
 def forget_time_zone() -> None:

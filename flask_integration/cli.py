@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 import click
 
-COMMANDS: Mapping[str, str] = {"run": "flask_integration.run"}
-"""Command to the module that has it, as `command`."""
+VERBS = ("status", "reload", "stop")
+COMMANDS: Mapping[str, str] = {"run": "flask_integration.run", **dict.fromkeys(VERBS, "flask_integration.verbs")}
+"""Command to the module that has it, in `commands`."""
 
 
 class LazyGroup(click.Group):
@@ -25,7 +26,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         try:
-            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).commands[cmd_name]
         except ImportError as error:
             # A damaged installation ends this command with a sentence, and touches no other.
             raise click.ClickException(f"uwsgi-deploy cannot be imported: {error}; install it again.") from error
@@ -34,4 +35,4 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup)
 def uwsgi() -> None:
-    """Serve the application in production, with uwsgi-deploy."""
+    """Serve the application in production, with uwsgi-deploy; steer the server that does."""

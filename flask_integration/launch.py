@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from flask_integration.conf import ORIGIN
 from flask_integration.discovery import APPLICATION
 from uwsgi_deploy import launch
+from uwsgi_deploy.cli.client import Place
 from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.launch import Framework, Launch
 
@@ -27,6 +28,11 @@ def plan(project: Sequence[RawOption], given: Sequence[RawOption], *, replaced: 
         ("http-socket", f"{DEFAULT_HOST}:{DEFAULT_PORT}"),
     )
     return launch.plan(Framework(COMMAND, ORIGIN, defaults), project, given, replaced=replaced)
+
+
+def whereabouts(project: Sequence[RawOption]) -> Place:
+    """See `uwsgi_deploy.launch.whereabouts`."""
+    return launch.whereabouts(Framework(COMMAND, ORIGIN, (("chdir", os.getcwd()),)), project)
 
 
 def http_socket(host: str | None, port: int | None, environ: Mapping[str, str]) -> Iterator[RawOption]:

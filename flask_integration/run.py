@@ -121,3 +121,5 @@ command = ServerCommand(
     ],
     context_settings={"max_content_width": 110},
 )
+
+commands = {"run": command}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uwsgi_deploy import __version__
+from uwsgi_deploy.cli.client import Place, place_in
 from uwsgi_deploy.cli.options import arguments_of
 from uwsgi_deploy.config.build import build
 from uwsgi_deploy.config.facts import collect
@@ -64,6 +65,16 @@ def plan(
         facts=collect(os.environ, version=__version__),
     )
     return Launch(tuple(arguments_of(given)), handover, build(sources).settings)
+
+
+def whereabouts(framework: Framework, project: Sequence[RawOption]) -> Place:
+    """Where the server is that the framework's command starts for this project. Raises ConfigError."""
+    sources = Sources(
+        framework=tuple(project),
+        defaults=framework_options(framework.defaults, origin=framework.command),
+        facts=collect(os.environ, version=__version__),
+    )
+    return place_in(build(sources).settings)
 
 
 def first_name(option: RawOption) -> str:

@@ -194,3 +194,16 @@ def test_log_keeps_the_time_zone_it_was_started_with(project: Project) -> None:
         starting = re.search(r"\*\*\* Starting .* on \[(.*)\] \*\*\*", server.log)
         assert starting
         assert abs(timegm(time.strptime(starting[1])) - time.time()) < 600
+
+
+def test_the_verbs_find_the_projects_server(project: Project) -> None:
+    """By the project's directory, from anywhere; Django's own options may stand behind the verb."""
+    with ServerProcess("127.0.0.1:0", launcher=project.manage) as server:
+        manage = [*project.manage[:-1], "uwsgi"]
+        result = run(project, [*manage, "status", "--json", "--no-color", "--pythonpath", "."])
+        assert json.loads(result.stdout)["pid"] == server.pid
+        assert run(project, [*manage, "reload"]).returncode == 0
+        server.wait_for_log("reload complete", timeout=60)
+        assert run(project, [*manage, "stop"]).returncode == 0
+        assert server.wait_end(1) == 0
+        assert run(project, [*manage, "status"]).returncode in (3, 4)  # 4: servers of other tests run

@@ -15,6 +15,7 @@ import pytest
 
 from tests.flask_integration.conftest import HELLO
 from tests.support.server import ServerProcess
+from tests.support.verbs import verb
 from uwsgi_deploy import __version__
 
 FLASK = (sys.executable, "-m", "flask")
@@ -207,3 +208,15 @@ def test_entry_point_imports_click_only(directory: Path) -> None:
     environment = ServerProcess(directory=directory).environment
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['flask_integration', 'flask_integration.cli']"
+
+
+def test_the_verbs_find_the_applications_server(directory: Path) -> None:
+    """By its directory, also when the application cannot be loaded any more."""
+    with ServerProcess("--port", "0", directory=directory, launcher=launcher("--app", "hello")) as server:
+        result = verb(server, "status", "--json", launcher=[*FLASK, "--app", "hello", "uwsgi"])
+        assert json.loads(result.stdout)["pid"] == server.pid
+        (directory / "hello.py").write_text("syntax error")
+        result = verb(server, "stop", launcher=[*FLASK, "--app", "hello", "uwsgi"])
+        assert (result.returncode, result.stdout) == (0, f"stopped (pid {server.pid})\n")
+        assert 'app.config["UWSGI"] is not known' in result.stderr
+        assert server.wait_end(1) == 0

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from uwsgi_deploy import __version__, run
+from uwsgi_deploy.cli.client import Place, place_in
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
 from uwsgi_deploy.cli.show_config import render
+from uwsgi_deploy.cli.verb_commands import VERB_WORDS, click_commands
+from uwsgi_deploy.cli.verbs import tell_pidfile
 from uwsgi_deploy.config.build import build
 from uwsgi_deploy.config.checks import require_socket
 from uwsgi_deploy.config.facts import collect
 from uwsgi_deploy.config.gather import Sources
-from uwsgi_deploy.config.raw import RawOption
+from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.config.sources.argv import positional_option
 from uwsgi_deploy.config.sources.framework import framework_options
 from uwsgi_deploy.errors import ServerError, lines_of
 from uwsgi_deploy.handover import Handover
 from uwsgi_deploy.image import replace_by_server
+from uwsgi_deploy.master.commands import Command
 from uwsgi_deploy.process import signals
 
 PROGRAM = "uwsgi-deploy"
@@ -40,6 +45,13 @@ Examples:
   UWSGI_HTTP_SOCKET=:8000 uwsgi-deploy ...  options from the environment
   PORT=8000 WEB_CONCURRENCY=4 uwsgi-deploy mysite.wsgi:application
 
+A server that runs is steered by the verbs status, reload, stop, restart, workers, log, drain, pause, resume:
+
+\b
+  uwsgi-deploy status                       of the only server, or of the one that works in this directory
+  uwsgi-deploy reload --wait --ini app.ini  exit code 0 when the new version serves
+  uwsgi-deploy VERB --help
+
 TARGETS are configuration files (FILE.ini, FILE.ini:section) or the application (FILE.py, MODULE:CALLABLE). The command
 line is stronger than the environment, the environment stronger than files. Options of this list are names in files,
 too: 'processes = 4'. A flag is switched off by --NAME=false. Times take ms, s, m, h; sizes k, m, g.
@@ -49,10 +61,12 @@ too: 'processes = 4'. A flag is switched off by --NAME=false. Times take ms, s, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. `arguments` default to the process's own."""
     signals.hold_as_first_process()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code: int = _command().main(
-            args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
-        )
+        if given and given[0] in VERB_WORDS:  # an application of such a name is `status.py` or `status:application`
+            verb, given, program = click_commands(_known, [INI])[given[0]], given[1:], f"{PROGRAM} {given[0]}"
+            return int(verb.main(args=given, prog_name=program, standalone_mode=False) or 0)
+        code: int = _command().main(args=given, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except ServerError as error:
@@ -62,11 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+# uWSGI's way to steer a server: options that take a pid file, and start nothing.
+PIDFILE_OPTIONS: Mapping[str, Command] = {"stop": Command.STOP, "reload": Command.RELOAD}
+
+INI = click.Option(
+    ["--ini"], multiple=True, metavar="FILE", help="The server that runs with this file (its pidfile, control-socket)."
+)
+
+
+def _known(values: Mapping[str, Any]) -> Place:
+    """What configuration files and the environment say about where the server is."""
+    files = tuple(RawOption("ini", path, COMMAND_LINE) for path in values["ini"])
+    return place_in(build(_sources(files)).settings)
+
+
 def _command() -> ServerCommand:
     version = click.version_option(__version__, "--version", message="%(prog)s %(version)s")
     command = ServerCommand(
         PROGRAM,
-        params=[click.Argument(["targets"], nargs=-1), *click_options()],
+        params=[click.Argument(["targets"], nargs=-1), *map(_pidfile_option, PIDFILE_OPTIONS), *click_options()],
         callback=_run,
         help=HELP,
         options_metavar="[OPTIONS]",
@@ -75,7 +103,15 @@ def _command() -> ServerCommand:
     return version(command)
 
 
-def _run(targets: tuple[str, ...]) -> int:
+def _pidfile_option(name: str) -> click.Option:
+    what = PIDFILE_OPTIONS[name].value
+    return click.Option([f"--{name}"], metavar="FILE", help=f"Tell the server of this pid file: {what}.")
+
+
+def _run(targets: tuple[str, ...], **pidfiles: str | None) -> int:
+    for name, pidfile in pidfiles.items():
+        if pidfile is not None:
+            return tell_pidfile(pidfile, PIDFILE_OPTIONS[name])
     given = server_options(click.get_current_context())
     # As in uWSGI, positional arguments are read after all options, wherever they stand.
     positional = tuple(positional_option(target) for target in targets if not target.startswith("["))

@@ -55,7 +55,7 @@ NOT_YET: Mapping[str, str] = {
         py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore
         touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
-        notify-socket stop reload pause suspend resume""",
+        notify-socket pause suspend resume""",
     "recycling and limits": """
         limit-nproc max-fd prio never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
     "cheaper and idle": """
@@ -162,6 +162,7 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         words("chroot cap immediate-uid immediate-gid namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL
     ),
+    **dict.fromkeys(words("stop reload"), "it steers a running server and works on the command line only"),
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""

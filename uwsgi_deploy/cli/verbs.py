@@ -1,0 +1,293 @@
+"""The verbs that steer a running server: `status`, `reload`, `stop` … Each is one row of `VERBS` and one function.
+
+`uwsgi-deploy VERB`, `python manage.py uwsgi VERB` and `flask uwsgi VERB` are made from the same rows: by `click_group`
+here, and by `argparse_verbs` for Django. `perform` runs one and returns its exit code:
+
+- status: 0 running, 1 dead and a pid file is left, 3 not running, 4 unknown (Linux Standard Base).
+- all others: 0 done, 1 not done (the reason is on standard error), 7 not running; stopping what does not run is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from uwsgi_deploy.cli import status_report
+from uwsgi_deploy.cli.client import UNKNOWN, NoServer, Place, Server, Watch, find
+from uwsgi_deploy.master.commands import Command
+
+FAILED = 1
+NO_SERVER = 7
+POLL = 0.1
+# How long a master that executes itself anew may be out of reach.
+EXEC_GRACE = 30.0
+
+
+class Takes(Enum):
+    """What stands for the value of an argument."""
+
+    NOTHING = "flag"
+    TEXT = "text"
+    NUMBER = "number"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An option of a verb; with `positional` an argument, which may be left out. many: any number of values."""
+
+    name: str
+    takes: Takes
+    help: str = ""
+    positional: bool = False
+    many: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name among the parsed values."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A verb as it was given: to whom, with what, and how to answer."""
+
+    place: Place
+    values: Mapping[str, Any]
+    as_json: bool
+
+    def given(self, name: str) -> Any:
+        """The value of an argument, None or False when it was not given."""
+        return self.values.get(name)
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for the end of what was asked for."""
+        timeout = self.given("timeout")
+        return float("inf") if timeout is None else float(timeout)
+
+    def tell(self, message: str, *, ok: bool = True, data: Any = None) -> int:
+        """Print an outcome and return its exit code."""
+        if self.as_json:
+            print(json.dumps({"ok": ok, "message": message, "data": data}), flush=True)
+        else:
+            print(message, file=sys.stdout if ok else sys.stderr, flush=True)
+        return 0 if ok else FAILED
+
+    def pass_on(self, reply: Mapping[str, Any]) -> int:
+        """Print the server's answer."""
+        return self.tell(reply["message"], ok=reply["ok"], data=reply["data"])
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`words` are what is typed: `("workers", "add")`."""
+
+    words: tuple[str, ...]
+    help: str
+    run: Callable[[Order], int]
+    arguments: tuple[Argument, ...] = ()
+
+
+PLACE_ARGUMENTS = (
+    Argument("pidfile", Takes.TEXT, "The server that wrote this pid file."),
+    Argument("control-socket", Takes.TEXT, "The server behind this control socket."),
+    Argument("pid", Takes.NUMBER, "The server whose master has this pid."),
+    Argument("json", Takes.NOTHING, "Answer with one line of JSON."),
+)
+WAIT = Argument("wait", Takes.NOTHING, "Wait for the end; the exit code tells how it went.")
+NO_WAIT = Argument("no-wait", Takes.NOTHING, "Do not wait for the end.")
+TIMEOUT = Argument("timeout", Takes.SECONDS, "Wait so many seconds at most; without it, as long as it takes.")
+
+
+def perform(verb: Verb, order: Order) -> int:
+    """Run a verb and return the exit code. Failures are told on standard error (or as JSON), never raised."""
+    try:
+        return verb.run(order)
+    except NoServer as error:
+        order.tell(str(error), ok=False)
+        if verb.words == ("status",):
+            return error.status
+        if error.is_gone:
+            return 0 if verb.words == ("stop",) else NO_SERVER
+        return FAILED
+
+
+def tell_pidfile(pidfile: str, command: Command) -> int:
+    """uWSGI's `--stop FILE` and its kin: tell and do not wait; exit code 1 when there is nobody to tell."""
+    order = Order(Place(pidfiles=(pidfile,)), {}, as_json=False)
+    try:
+        return order.pass_on(_find(order).ask(command))
+    except NoServer as error:
+        return order.tell(str(error), ok=False)
+
+
+def _find(order: Order) -> Server:
+    return find(order.place, os.environ)
+
+
+def _simply(command: Command) -> Callable[[Order], int]:
+    """A verb that asks and prints the answer."""
+
+    def run(order: Order) -> int:
+        values = [order.given(name) for name in ("number", "ids")]
+        arguments = [
+            str(item) for value in values if value for item in (value if isinstance(value, tuple) else (value,))
+        ]
+        return order.pass_on(_find(order).ask(command, *arguments))
+
+    return run
+
+
+def _status(order: Order) -> int:
+    server = find(order.place, os.environ, guess=True)
+    if not server.control:
+        return order.tell(f"running (pid {server.pid}); its control socket cannot be reached, so no more is known")
+    data = server.ask(Command.STATUS)["data"]
+    if order.as_json:
+        print(json.dumps(data))
+    elif sys.stdout.isatty():
+        print(status_report.table(data, now=time.time()))
+    else:
+        print(status_report.plain(data))
+    return 0
+
+
+# --- reload -----------------------------------------------------------------------------------------------------------
+
+
+RELOADS = {
+    (False, False, False): Command.RELOAD,
+    (True, False, False): Command.BRUTAL_RELOAD,
+    (False, True, False): Command.CHAIN_RELOAD,
+    (False, False, True): Command.WORKERS_RELOAD,
+    (True, False, True): Command.BRUTAL_WORKERS_RELOAD,
+}
+"""(brutal, chain, workers) to what they mean together."""
+
+
+def _reload(order: Order) -> int:
+    kind = (bool(order.given("brutal")), bool(order.given("chain")), bool(order.given("workers")))
+    if kind not in RELOADS:
+        return order.tell("--chain cannot be combined with --brutal or --workers", ok=False)
+    server = _find(order)
+    reply = server.ask(RELOADS[kind])
+    if not (order.given("wait") and reply["ok"]):
+        return order.pass_on(reply)
+    if reply["data"] is None:
+        return order.tell("how the reload ends cannot be known without the control socket", ok=False)
+    return _await_reload(order, server, str(reply["data"]["reload"]))
+
+
+def _await_reload(order: Order, server: Server, number: str) -> int:
+    """Ask until the reload is over. The master executes itself anew meanwhile: it may be out of reach for a moment."""
+    deadline = time.monotonic() + order.patience
+    reached = time.monotonic()
+    while time.monotonic() < deadline:
+        try:
+            reply = server.ask(Command.RELOAD_STATUS, number)
+        except NoServer:
+            if time.monotonic() - reached > EXEC_GRACE or not os.path.exists(f"/proc/{server.pid}"):
+                raise
+            time.sleep(POLL)
+            continue
+        reached = time.monotonic()
+        data = reply["data"] or {}
+        if not reply["ok"]:
+            return order.pass_on(reply)
+        if data.get("state") == "complete":
+            return order.tell(reply["message"], data=data)
+        if data.get("state") == "failed":
+            return order.tell(data.get("reason") or reply["message"], ok=False, data=data)
+        time.sleep(POLL)
+    return order.tell(f"the reload is not over after {order.patience:g} s; it goes on", ok=False)
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def _stop(order: Order) -> int:
+    server = _find(order)
+    watch = Watch(server.pid)
+    try:
+        reply = server.ask(Command.STOP_NOW if order.given("now") else Command.STOP)
+        if order.given("no_wait") or not reply["ok"]:
+            return order.pass_on(reply)
+        if watch.ended(min(order.patience, 1e6)):
+            return order.tell(f"stopped (pid {server.pid})")
+        return order.tell(f"the server (pid {server.pid}) still runs after {order.patience:g} s", ok=False)
+    finally:
+        watch.close()
+
+
+def _drain(order: Order) -> int:
+    server = _find(order)
+    reply = server.ask(Command.DRAIN)
+    if not (order.given("wait") and reply["ok"]):
+        return order.pass_on(reply)
+    deadline = time.monotonic() + order.patience
+    while time.monotonic() < deadline:
+        reply = server.ask(Command.STATUS)
+        if reply["data"]["state"] == "drained":
+            return order.tell("drained: all workers have left, the master waits to be stopped")
+        time.sleep(POLL)
+    return order.tell(f"the server is not drained after {order.patience:g} s; it goes on", ok=False)
+
+
+VERBS = (
+    Verb(("status",), "Show what the server and its workers are doing.", _status),
+    Verb(
+        ("reload",),
+        "Load configuration, server and application anew, and replace the workers without losing a request.",
+        _reload,
+        (
+            WAIT,
+            TIMEOUT,
+            Argument("brutal", Takes.NOTHING, "Old workers leave at once when the new application is loaded."),
+            Argument("chain", Takes.NOTHING, "Only the workers, one after the other."),
+            Argument("workers", Takes.NOTHING, "Only the workers, not the master."),
+        ),
+    ),
+    Verb(
+        ("stop",),
+        "Stop the server when its requests are done, and wait for that.",
+        _stop,
+        (Argument("now", Takes.NOTHING, "At once, whatever is running."), NO_WAIT, TIMEOUT),
+    ),
+)
+
+
+def verb_of(*words: str) -> Verb:
+    """The verb with these words."""
+    return next(verb for verb in VERBS if verb.words == words)
+
+
+def place_of(values: Mapping[str, Any], known: Place) -> Place:
+    """Where to look: what was said on the command line replaces everything that is known otherwise."""
+    given = Place(
+        control_socket=values.get("control_socket") or "",
+        pidfiles=(values["pidfile"],) if values.get("pidfile") else (),
+        pid=values.get("pid") or 0,
+        directory=known.directory,
+    )
+    return given if given.control_socket or given.pidfiles or given.pid else known
+
+
+__all__ = [
+    "PLACE_ARGUMENTS",
+    "UNKNOWN",
+    "VERBS",
+    "Argument",
+    "Order",
+    "Takes",
+    "Verb",
+    "perform",
+    "place_of",
+    "verb_of",
+]
