@@ -137,7 +137,7 @@ def test_the_table() -> None:
     assert lines[1:4] == ["  http  :8000  5 of 1024 wait in the queue", "  uwsgi a.sock", ""]
     assert lines[4] == "ID  PID  STATE    GEN   AGE  REQUESTS  ERRORS   MEMORY  NOW"
     assert lines[5] == (
-        " 1  101  busy       3  42 s     12345       7  20.0 MB  GET /a?[2Jb" + "c" * 51 + "… (1.2 s) +1"
+        " 1  101  busy       3  42 s     12345       7  20.0 MB  GET /a?[2Jb" + "c" * 52 + "… (1.2 s) +1"
     )
     assert lines[6] == " 2    -  ordered    3     -         0       0   0.0 MB"
 
