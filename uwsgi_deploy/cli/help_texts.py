@@ -58,6 +58,7 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "touch-chain-reload": "FILE",
     "fs-reload": "PATH",
     "fs-brutal-reload": "PATH",
+    "py-auto-reload-ignore": "MODULE",
     "control-socket": "FILE",
     "uid": "USER",
     "gid": "GROUP",

@@ -52,7 +52,6 @@ NOT_YET: Mapping[str, str] = {
         catch-exceptions reload-on-exception reload-on-exception-type reload-on-exception-value
         reload-on-exception-repr exception-handler""",
     "reloading": """
-        py-autoreload py-auto-reload python-autoreload py-auto-reload-ignore
         touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
         notify-socket pause suspend resume""",

@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.milestones import Milestones
 from uwsgi_deploy.master.observe import Intake, Observer
 from uwsgi_deploy.net.listener import Listener, close_listeners, refuse_newcomers
@@ -61,6 +63,9 @@ class Executor:
 
     def __init__(self, resources: Resources, fleet: Fleet, observer: Observer) -> None:
         self._resources, self._fleet, self._observer = resources, fleet, observer
+        self._autoreload: autoreload.Autoreload | None = None
+        if autoreload.wanted(resources.settings.watching):
+            self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
         self._now = 0.0
         self._steps: dict[type[Action], Callable[[Any], None]] = {
             StartTemplate: self._start_template,
@@ -86,6 +91,11 @@ class Executor:
     # --- templates ----------------------------------------------------------------------------------------------------
 
     def _start_template(self, _action: StartTemplate) -> None:
+        reporter = None
+        if self._autoreload is not None:
+            started = time.time_ns()
+            self._autoreload.start_watcher(fork_child, (*self._resources.private, *self._observer.descriptors()))
+            reporter = self._autoreload.reporter(started)
         generation = self._fleet.next_generation()
         ours, theirs = channel.channel()
         resources = self._resources
@@ -98,6 +108,7 @@ class Executor:
             master_pid=os.getpid(),
             channel=theirs,
             serve=resources.serve,
+            reporter=reporter,
         )
 
         def body() -> int:

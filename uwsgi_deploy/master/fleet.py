@@ -139,6 +139,7 @@ class Fleet:
         self.template_failures = 0
         self.template_not_before = 0.0
         self.booted = False
+        self.awaits_change = False  # nothing is started until somebody asks for a reload (autoreload, broken code)
         self.reload: Reload | None = None
         self.stop: Stop | None = None
         self.paused = False

@@ -17,6 +17,7 @@ from uwsgi_deploy.master.executor import Executor, Resources
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.hooks import MasterHooks
+from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
@@ -63,9 +64,9 @@ class Master:
         self._supervisor, self._milestones = supervisor, resources.milestones
         self._hooks = MasterHooks(settings)
         self._unclaimed: dict[int, Exit] = {}
-        self._orphaned: dict[
-            int, float
-        ] = {}  # generation of a template that died with orders -> when they are given up
+        self._waits_for_fixes = autoreload.wanted(settings.watching)
+        self._early: Request | None = None  # a reload that was asked for before the server was ready
+        self._orphaned: dict[int, float] = {}  # generation of a template that died with orders -> until when to wait
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATISTICS: self._log_statistics,
             Command.RELOAD: self._begin_reload,
@@ -149,6 +150,8 @@ class Master:
         if self._fleet.stop is not None:
             return Reply(ok=False, message="the server is stopping")
         if not self._fleet.booted:
+            if self._waits_for_fixes:
+                return self._start_anew(request)
             log("reload ignored: the server is still starting")
             return Reply(ok=False, message="the server is still starting")
         if self._fleet.begin_reload(brutal=brutal):
@@ -234,11 +237,32 @@ class Master:
         if fleet.stop is not None:
             return
         if not fleet.booted:
+            if self._waits_for_fixes and failure.exit_code == ExitCode.NO_APPLICATION:
+                self._await_change(failure)
+                return
             self._announce_end(failure)
             fleet.begin_stop(now, error=error)
             return
         log(f"{failure.details}\n{failure.message}" if failure.details else failure.message)
         self._give_up_new_code(now)
+
+    def _await_change(self, failure: LoadFailed) -> None:
+        """The first start of a broken application under development: say why, and try again when a file changes."""
+        log(f"{failure.details}\n{failure.message}" if failure.details else failure.message)
+        early, self._early = self._early, None
+        self._fleet.awaits_change = early is None
+        if early is None:
+            log("*** the application cannot be loaded: waiting until one of its files changes ***")
+
+    def _start_anew(self, request: Request) -> Reply:
+        """A file changed before the server was ready: start again if it is broken, or when that is known."""
+        if self._fleet.awaits_change:
+            self._fleet.awaits_change = False
+            for slot in self._fleet.slots:
+                slot.failures, slot.not_before = 0, 0.0
+            return Reply(ok=True, message="the application is loaded again")
+        self._early = request
+        return Reply(ok=True, message="the reload follows when the server is ready")
 
     def _announce_end(self, failure: LoadFailed) -> None:
         worker = self._fleet.worker_of_serial(failure.serial)
@@ -364,6 +388,9 @@ class Master:
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)
             self._reach(self._hooks.started, now)
+            if self._early is not None:
+                early, self._early = self._early, None
+                self._obey(early, now)
 
     def _reach(self, milestone: Callable[[], None], now: float) -> None:
         """A server that cannot do what was asked for at a moment of its start ends."""

@@ -33,6 +33,7 @@ from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
 from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_environment, refuse_everything
@@ -55,6 +56,7 @@ class TemplateContext:
     master_pid: int
     channel: socket.socket
     serve: Serve
+    reporter: Reporter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,14 @@ def run_template(context: TemplateContext) -> int:
         try:
             application = load(context.settings)
         except ServerError as error:
-            return _report_failure(context.channel, error, serial=0)
+            return _report_failure(context, error, serial=0)
         except Interrupted:
             return ExitCode.OK  # somebody stops the whole server
-        _load_lazy_parts()
+        _load_lazy_parts(context.reporter)
         _make_safe_to_fork()
         signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+    if context.reporter is not None:
+        context.reporter.report_modules()
     _forget_looked_up_names()
     rehearse()
     inheritance = Inheritance(application, prepare(context.settings, context.listeners))
@@ -139,9 +143,11 @@ def _log_details(error: ServerError) -> None:
     log(str(error))
 
 
-def _report_failure(end: socket.socket, error: ServerError, *, serial: int) -> int:
+def _report_failure(context: TemplateContext, error: ServerError, *, serial: int) -> int:
     details = getattr(error, "details", "")
-    end.send(channel.encode(channel.load_failed(serial, str(error), details, error.exit_code)))
+    if context.reporter is not None:
+        context.reporter.report_failure(error)
+    context.channel.send(channel.encode(channel.load_failed(serial, str(error), details, error.exit_code)))
     return ExitCode.HOOK_FAILED if isinstance(error, HookFailed) else ExitCode.NO_APPLICATION
 
 
@@ -187,12 +193,15 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         if application is None:
             application = load(settings)
     except ServerError as error:
-        code = _report_failure(context.channel, error, serial=order.serial)
+        code = _report_failure(context, error, serial=order.serial)
         finish_interpreter(code, time_limit=LONGEST_FINISH)
         return code
     except Interrupted:
         return ExitCode.OK
     context.channel.close()
+    if context.reporter is not None:
+        context.reporter.report_modules()
+        context.reporter.follow()
     _part_from_siblings()
     worker = WorkerContext(
         settings,
@@ -233,7 +242,7 @@ def _part_from_siblings() -> None:
 # --- what is better done before a fork --------------------------------------------------------------------------------
 
 
-def _load_lazy_parts() -> None:
+def _load_lazy_parts(reporter: Reporter | None) -> None:
     """Load what Django would load with the first request of each worker: the URLs, and all views that they import."""
     urls = sys.modules.get("django.urls")
     if urls is None:
@@ -242,6 +251,8 @@ def _load_lazy_parts() -> None:
         urls.get_resolver().url_patterns  # noqa: B018  a cached property
     except Exception as error:  # the project's own code; Django shows this error with each request, too
         log(f"*** WARNING: the URL configuration cannot be loaded: {error!r} ***")
+        if reporter is not None:
+            reporter.report_failure(error)
 
 
 def _forget_looked_up_names() -> None:

@@ -19,7 +19,7 @@ LONGEST_PAUSE = 5.0
 
 def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
     """Order workers for slots that have none; load a template first when there is none."""
-    if fleet.stop is not None:
+    if fleet.stop is not None or fleet.awaits_change:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
     if not needy:
