@@ -49,7 +49,7 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
     for section in (settings.watching, settings.control):
         for field in dataclasses.fields(section):
             name = field.name.replace("_", "-")
-            if getattr(section, field.name) not in ("", (), OFF):
+            if getattr(section, field.name) not in ("", (), OFF, False, 0):
                 raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
     names = ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")
     for name in names:
