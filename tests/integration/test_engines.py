@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
@@ -67,3 +68,21 @@ def test_new_clients_do_not_starve_behind_those_that_stay(tmp_path: Path) -> Non
             over.set()
         for one in staying:
             one.result()
+
+
+def test_answers_are_not_held_behind_a_long_request(tmp_path: Path) -> None:
+    """One core holds quick answers while more requests wait; one that takes long must not hold them up with it."""
+    with serve(tmp_path) as target, ExitStack() as wires:
+        gate, *quick, long = (wires.enter_context(target.wire()) for _ in range(6))
+        for _ in range(2):
+            for wire in (gate, *quick, long):  # known connections: their next requests are read in one round
+                wire.send(request("/x"))
+                assert wire.read_response().status == 200
+        gate.send(request("/slow?t=0.5"))
+        for wire in quick:
+            wire.send(request("/x"))
+        long.send(request("/slow?t=3"))
+        started = time.monotonic()
+        assert all(wire.read_response().status == 200 for wire in (gate, *quick))
+        assert time.monotonic() - started < 2
+        assert long.read_response().status == 200

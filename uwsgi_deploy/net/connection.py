@@ -96,10 +96,12 @@ class Connection:
         "eof",
         "facts",
         "fd",
+        "held",
         "inbox",
         "incoming",
         "keep_alive",
         "live_length",
+        "may_hold",
         "outbox",
         "readable",
         "registered",
@@ -136,6 +138,9 @@ class Connection:
         self.live_length = 0
         self.discarded = 0
         self.writable = True
+        # A whole response that the engine sends later, together with others, if it said that it may.
+        self.may_hold = False
+        self.held: bytes | None = None
 
     # -- sending, by the owner -----------------------------------------------------------------------------------------
 
@@ -153,6 +158,12 @@ class Connection:
             self.outbox.append(memoryview(data)[sent:])
         else:
             self.outbox.append(data)
+
+    def send_held(self) -> None:
+        """Send the whole response that was held. Raises ClientGone."""
+        data, self.held = self.held, None
+        if data is not None:
+            self.send(data)
 
     def send_two(self, head: bytes, body: bytes) -> None:
         """Send a head and a large body in one call without copying the body. Raises ClientGone."""

@@ -7,6 +7,7 @@ and the single header line. Requests that repeat any of them are not parsed agai
 from __future__ import annotations
 
 import re
+from sys import intern
 from typing import Any, NamedTuple
 
 from uwsgi_deploy.errors import ProtocolError
@@ -214,7 +215,8 @@ def parse_field(line: bytes) -> tuple[str, str]:
     name, value = match[1].lower(), match[2].decode("latin-1")
     if b"_" in name or name in _DROPPED:
         return "", ""
-    return _UNPREFIXED.get(name) or "HTTP_" + name.decode("ascii").upper().replace("-", "_"), value
+    # Interned: an application's `environ["HTTP_HOST"]` finds the very same string and has nothing to compare.
+    return _UNPREFIXED.get(name) or intern("HTTP_" + name.decode("ascii").upper().replace("-", "_")), value
 
 
 def body_length(fields: dict[str, str]) -> int:

@@ -34,6 +34,7 @@ from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines import threads
+from uwsgi_deploy.worker.held import HeldResponses
 from uwsgi_deploy.worker.retirement import Retirement
 from uwsgi_deploy.wsgi.body import live_input
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
@@ -118,6 +119,7 @@ class Worker:
             on_gone=self._accounting.client_gone,
             siblings=self._siblings,
         )
+        self._held = HeldResponses(self._reactor.release, self._lost)
 
     def run(self) -> int:
         """See `run_worker`."""
@@ -136,7 +138,12 @@ class Worker:
         self._announce(WorkerState.IDLE)
         accounting = self._accounting
         threads.ThreadsEngine(
-            self._reactor, self.serve, self._finished, cores=self._cores, on_core=accounting.core_runs_here
+            self._reactor,
+            self.serve,
+            self._finished,
+            self._held,
+            cores=self._cores,
+            on_core=accounting.core_runs_here,
         ).run()
         self._reactor.close()
         return self._exit_code
@@ -162,14 +169,15 @@ class Worker:
             ask()
             reactor.poll()
             while reactor.ready:
-                self.serve(reactor.ready.popleft(), 0)
+                self.serve(reactor.ready.popleft(), 0, False)
         reactor.close()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def serve(self, connection: Connection, core: int) -> float:
+    def serve(self, connection: Connection, core: int, hold: bool) -> float:
         """Run one request on this core, from its complete head (and body) to the connection's next owner.
 
+        hold: a small whole response may wait for the engine to send it with others (`worker.held`).
         Returns how long it took, in seconds.
         """
         reactor = self._reactor
@@ -194,6 +202,7 @@ class Worker:
             connection.keep_alive = False
         accounting = self._accounting
         accounting.begin(environ, started, core)
+        connection.may_hold = hold
         response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
         outcome = handle_request(self._application, environ, response, log)
         now = reactor.now = monotonic()
@@ -213,12 +222,21 @@ class Worker:
         if connection.outbox and reactor.unsent > UNSENT_LIMIT:
             outcome = _send_all(connection, outcome)
         if outcome is CUT or outcome is GONE:
+            outcome = _send_last(connection, outcome)
             if outcome is CUT and response.close_delimited:
                 connection.prepare_reset()  # an orderly end would look like the end of a whole response
             reactor.abort(connection)
+        elif connection.held is not None:
+            self._held.hold(connection)
         else:
             reactor.release(connection)
         return duration
+
+    def _lost(self, connection: Connection) -> None:
+        """The client left before its response, which was held, could be sent."""
+        if connection.environ is not None:
+            self._accounting.client_gone(connection.environ)
+        self._reactor.abort(connection)
 
     def _crowded(self) -> bool:
         """Whether a client would be served sooner by another worker: slow requests here, an idle worker there."""
@@ -297,6 +315,15 @@ class Worker:
             record[Field.READY] = int(time())
         record[Field.STATE] = state
         scoreboard.announce()
+
+
+def _send_last(connection: Connection, outcome: Outcome) -> Outcome:
+    """The application failed after its response was whole: that is sent before the connection ends."""
+    try:
+        connection.send_held()
+    except ClientGone:
+        return GONE
+    return outcome
 
 
 def _send_all(connection: Connection, outcome: Outcome) -> Outcome:

@@ -197,7 +197,10 @@ class Response:
             body = self._cut(body)
         self.sent_body = len(body)
         if len(body) <= _COPY_LIMIT:
-            connection.send(head + body)
+            if connection.may_hold:
+                connection.held = head + body
+            else:
+                connection.send(head + body)
         else:
             connection.send_two(head, body)
 

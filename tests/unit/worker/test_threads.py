@@ -11,7 +11,7 @@ from uwsgi_deploy.worker.engines.threads import Lookout, withdraw
 
 def test_lead_is_taken_from_a_leader_that_takes_long() -> None:
     leadership = threading.Lock()
-    lookout = Lookout(leadership)
+    lookout = Lookout(leadership.release)
     leadership.acquire()
     offer = lookout.offer()
     lookout.served += 1
@@ -21,7 +21,7 @@ def test_lead_is_taken_from_a_leader_that_takes_long() -> None:
 
 def test_offer_that_was_withdrawn_is_never_taken() -> None:
     leadership = threading.Lock()
-    lookout = Lookout(leadership)
+    lookout = Lookout(leadership.release)
     leadership.acquire()
     for _ in range(200):
         offer = lookout.offer()
@@ -33,7 +33,7 @@ def test_offer_that_was_withdrawn_is_never_taken() -> None:
 
 def test_lookout_that_slept_is_woken() -> None:
     leadership = threading.Lock()
-    lookout = Lookout(leadership)
+    lookout = Lookout(leadership.release)
     for _ in range(2):
         leadership.acquire()
         lookout.offer()

@@ -6,6 +6,9 @@ the leader lets go of the lock, so that another core polls on, and serves the re
 Waking a follower costs more than serving a quick request, and the two would fight for the interpreter. So while
 requests are quick the leader serves them without letting go, and only *offers* the lead: a lookout thread takes the
 offer up, and lets go of the lock in the leader's place, when one request lasts longer than a tick.
+
+While more requests wait, the leader also holds small responses of quick ones for up to a millisecond and sends them
+together (`worker.held`); the lookout sends them when a request lasts.
 """
 
 from __future__ import annotations
@@ -18,17 +21,20 @@ from typing import TypeAlias
 
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.reactor import Reactor
+from uwsgi_deploy.worker.held import HeldResponses
 
 _JOIN_TIMEOUT = 1.0
 
 # A request that takes longer is not quick, and the next one is served without the lead. Seconds.
 _QUICK = 0.001
 _TICK = 0.001
+# How long responses are held while quick requests follow each other. Seconds.
+_LONGEST_HOLD = 0.001
 # Ticks without a quick request after which the lookout goes to sleep.
 _PATIENCE = 50
 
-# Runs one request on a core; returns how long it took, in seconds.
-Serve: TypeAlias = Callable[[Connection, int], float]
+# Runs one request on a core, whose response may be held if the flag says so; returns how long it took, in seconds.
+Serve: TypeAlias = Callable[[Connection, int, bool], float]
 
 
 def wait(fd: int, events: int, timeout: float) -> bool:
@@ -49,14 +55,15 @@ class ThreadsEngine:
         reactor: Reactor,
         serve: Serve,
         stopped: Callable[[], bool],
+        held: HeldResponses,
         *,
         cores: int,
         on_core: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._cores = reactor, serve, stopped, cores
-        self._on_core = on_core
+        self._held, self._on_core = held, on_core
         self._leadership = threading.Lock()
-        self._lookout = Lookout(self._leadership)
+        self._lookout = Lookout(held.flush if cores == 1 else self._rescue)
         self._quick = False
 
     def run(self) -> None:
@@ -80,8 +87,32 @@ class ThreadsEngine:
         self._on_core(0)
         while not stopped():
             reactor.poll()
-            while ready:
-                serve(ready.popleft(), 0)
+            if len(ready) > 1:
+                self._serve_together()
+            elif ready:
+                self._quick = serve(ready.popleft(), 0, False) < _QUICK
+
+    def _serve_together(self) -> None:
+        """As the only core serve all that is ready, and hold responses while requests are quick."""
+        ready, serve, lookout, held = self._reactor.ready, self._serve, self._lookout, self._held
+        quick = self._quick
+        offer: list[bool] = []
+        since = 0.0
+        while ready:
+            connection = ready.popleft()
+            hold = quick and bool(ready)
+            if hold and not offer:
+                offer = lookout.offer()
+            lookout.served += 1
+            duration = serve(connection, 0, hold)
+            quick = duration < _QUICK
+            since += duration
+            if since > _LONGEST_HOLD:
+                held.flush()
+                since = 0.0
+        held.flush()
+        self._quick = quick
+        withdraw(offer)
 
     def _run_core(self, core: int) -> None:
         ready = self._reactor.ready
@@ -98,7 +129,7 @@ class ThreadsEngine:
     def _serve_one(self, connection: Connection, core: int) -> None:
         reactor = self._reactor
         reactor.free_cores -= 1
-        self._quick = self._serve(connection, core) < _QUICK
+        self._quick = self._serve(connection, core, False) < _QUICK
         reactor.free_cores += 1
 
     def _lead(self, core: int) -> bool:
@@ -118,10 +149,11 @@ class ThreadsEngine:
                 return False
 
     def _serve_while_leading(self, core: int) -> bool:
-        """Serve what is ready while requests are quick; whether this core still leads afterwards."""
-        reactor, serve, lookout = self._reactor, self._serve, self._lookout
+        """Serve what is ready while requests are quick, holding responses; whether this core still leads afterwards."""
+        reactor, serve, lookout, held = self._reactor, self._serve, self._lookout, self._held
         ready = reactor.ready
         offer = lookout.offer()
+        since = 0.0
         reactor.free_cores -= 1
         while ready and offer:
             try:
@@ -129,21 +161,32 @@ class ThreadsEngine:
             except IndexError:  # a core that came back from a long request was faster
                 break
             lookout.served += 1
-            if serve(connection, core) >= _QUICK:
+            duration = serve(connection, core, bool(ready))
+            since += duration
+            if duration >= _QUICK:
                 self._quick = False
                 break
+            if since > _LONGEST_HOLD:
+                held.flush()
+                since = 0.0
+        held.flush()
         reactor.free_cores += 1
         return withdraw(offer)
 
+    def _rescue(self) -> None:
+        """On the lookout's thread: what the leader does not come to."""
+        self._held.flush()
+        self._leadership.release()
+
 
 class Lookout:
-    """Takes the lead from a leader that serves a request which turns out not to be quick. See the module.
+    """Calls `rescue` for a leader that serves a request which turns out not to be quick. See the module.
 
     An offer is a list with one item: whoever pops it has the lead, the leader that withdraws it or the lookout.
     """
 
-    def __init__(self, leadership: threading.Lock) -> None:
-        self._leadership = leadership
+    def __init__(self, rescue: Callable[[], None]) -> None:
+        self._rescue = rescue
         self._offer: list[bool] = []
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -165,7 +208,7 @@ class Lookout:
             time.sleep(_TICK)
             offer = self._offer
             if offer and served == self.served and withdraw(offer):
-                self._leadership.release()
+                self._rescue()
             quiet = quiet + 1 if served == self.served else 0
             served = self.served
             if quiet > _PATIENCE:
