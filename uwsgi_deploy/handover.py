@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from uwsgi_deploy.config.sources.framework import Pair
@@ -27,13 +27,15 @@ class Handover:
     origin: where the options were written, as messages name it (`settings.UWSGI`).
     options: the user's options as (name, text) pairs; stronger than files, weaker than environment and command line.
     defaults: options of the command itself, weaker than everything but the built-in defaults.
-    launcher: the command line that started the framework's command.
+    launcher: the command line that started the framework's command; the server runs it again to read the configuration
+    again. undo: what that command did to its environment, as variables and what they were before.
     """
 
     origin: str
     options: tuple[Pair, ...] = ()
     defaults: tuple[Pair, ...] = ()
     launcher: tuple[str, ...] = ()
+    undo: tuple[Pair, ...] = ()
 
     def to_environment(self) -> dict[str, str]:
         """The variable that carries this to the server."""
@@ -42,6 +44,7 @@ class Handover:
             "options": self.options,
             "defaults": self.defaults,
             "launcher": self.launcher,
+            "undo": self.undo,
         }
         return {VARIABLE: json.dumps(fields)}
 
@@ -58,6 +61,7 @@ class Handover:
                 options=tuple(_pairs(fields["options"])),
                 defaults=tuple(_pairs(fields["defaults"])),
                 launcher=tuple(map(str, fields["launcher"])),
+                undo=tuple(_pairs(fields.get("undo", ()))),
             )
         except (ValueError, KeyError, TypeError) as error:
             origin = f"environment {VARIABLE}"
@@ -69,9 +73,20 @@ def _pairs(pairs: Sequence[Sequence[str | None]]) -> Iterator[Pair]:
         yield str(name), None if value is None else str(value)
 
 
+def _changes_of_environment() -> Iterator[Pair]:
+    """What this process has set or removed since it was started."""
+    with open("/proc/self/environ", "rb") as environ:
+        lines = [os.fsdecode(line).partition("=") for line in environ.read().split(b"\0") if b"=" in line]
+    before = {name: value for name, _, value in lines}
+    for name in dict.fromkeys((*before, *os.environ)):
+        if before.get(name) != os.environ.get(name):
+            yield name, before.get(name)
+
+
 def replace_process(arguments: Sequence[str], framework: Handover) -> NoReturn:
     """Become `python -m uwsgi_deploy ARGUMENTS`. Does not return; raises ConfigError when the exec fails."""
     command = [sys.executable, *interpreter_options(), "-m", "uwsgi_deploy", *arguments]
+    framework = replace(framework, undo=tuple(_changes_of_environment()))
     sys.stdout.flush()
     sys.stderr.flush()
     try:

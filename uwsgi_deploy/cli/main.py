@@ -27,7 +27,7 @@ from uwsgi_deploy.config.sources.argv import positional_option
 from uwsgi_deploy.config.sources.framework import framework_options
 from uwsgi_deploy.errors import ServerError, lines_of
 from uwsgi_deploy.handover import Handover
-from uwsgi_deploy.image import replace_by_server
+from uwsgi_deploy.image import origin_of_this_process, replace_by_server
 from uwsgi_deploy.master.commands import Command
 from uwsgi_deploy.process import signals
 
@@ -87,7 +87,7 @@ INI = click.Option(
 def _known(values: Mapping[str, Any]) -> Place:
     """What configuration files and the environment say about where the server is."""
     files = tuple(RawOption("ini", path, COMMAND_LINE) for path in values["ini"])
-    return place_in(build(_sources(files)).settings)
+    return place_in(build(_sources(files, Handover.from_environment(os.environ))).settings)
 
 
 def _command() -> ServerCommand:
@@ -119,7 +119,8 @@ def _run(targets: tuple[str, ...], **pidfiles: str | None) -> int:
 
 
 def _serve(command_line: tuple[RawOption, ...]) -> int:
-    configuration = build(_sources(command_line))
+    handover = Handover.from_environment(os.environ)
+    configuration = build(_sources(command_line, handover))
     for warning in configuration.warnings:
         click.echo(warning, err=True)
     if configuration.show:
@@ -129,12 +130,14 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2
     notices = configuration.warnings if has_file else ()
     require_socket(configuration.settings)
-    replace_by_server(configuration.settings, notices)
+    origin = origin_of_this_process(*(() if handover is None else (handover.launcher, handover.undo)))
+    if any(option.name == "ini" and option.value == "-" for option in command_line):
+        origin = None  # standard input cannot be read again
+    replace_by_server(configuration.settings, notices, origin)
     return run(configuration.settings, notices=notices)
 
 
-def _sources(command_line: tuple[RawOption, ...]) -> Sources:
-    handover = Handover.from_environment(os.environ)
+def _sources(command_line: tuple[RawOption, ...], handover: Handover | None) -> Sources:
     facts = collect(os.environ, version=__version__)
     if handover is None:
         return Sources(command_line=command_line, facts=facts)

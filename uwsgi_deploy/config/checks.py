@@ -33,6 +33,8 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if settings.control.control_socket.lower() in NO_SOCKET:
         settings = replace(settings, control=replace(settings.control, control_socket=OFF))
     _check_log_files(settings, origins)
+    if settings.reload.lazy:
+        settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)

@@ -41,7 +41,7 @@ NOT_YET: Mapping[str, str] = {
         socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
         no-fd-passing safe-fd fd-safe enable-proxy-protocol remap-modifier allowed-modifiers skip-zero honour-stdin""",
     "more ways to load applications": """
-        mount worker-mount manage-script-name ignore-script-name no-default-app dynamic-apps max-apps lazy import
+        mount worker-mount manage-script-name ignore-script-name no-default-app dynamic-apps max-apps import
         pyimport py-import python-import shared-import shared-pyimport shared-py-import shared-python-import
         spooler-import spooler-python-import pymodule-alias post-pymodule-alias eval paste paste-logger paste-name pecan
         pump web3 wsgi-lite test pyrun py python pyshell pyshell-oneshot python-raw python-worker-override worker-exec
@@ -53,7 +53,7 @@ NOT_YET: Mapping[str, str] = {
         reload-on-exception-repr exception-handler""",
     "reloading": """
         touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch
-        fs-signal reload-on-fd brutal-reload-on-fd propagate-touch reload-mercy exit-on-reload
+        fs-signal reload-on-fd brutal-reload-on-fd propagate-touch
         notify-socket pause suspend resume""",
     "recycling and limits": """
         limit-nproc max-fd prio never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",

@@ -70,8 +70,10 @@ def application_missing() -> tuple[str, str]:
     )
 
 
-def master_spawned(pid: int) -> str:
-    """The master is at work."""
+def master_spawned(pid: int, *, again: bool = False) -> str:
+    """The master is at work, for the first time or in a new image."""
+    if again:
+        return f"gracefully (RE)spawned uWSGI master process (pid: {pid})"
     return f"spawned uWSGI master process (pid: {pid})"
 
 

@@ -64,8 +64,38 @@ class CloseListeners:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckConfiguration:
+    """Read the configuration again, in a child that serves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceMaster:
+    """Execute the master anew with what the child has read."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillChecker:
+    """The child that reads the configuration did not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishReload:
     """Every worker runs the new code."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpReload:
+    """The new cannot serve: what there was before goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVictim:
+    """A chain reload has come to this worker number, or still waits for its successor."""
+
+    wid: int
+    waiting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +114,11 @@ Action = (
     | Recycle
     | Kill
     | CloseListeners
+    | CheckConfiguration
+    | ReplaceMaster
+    | KillChecker
     | FinishReload
+    | GiveUpReload
+    | ChainVictim
     | WakeAt
 )

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 import uwsgi_deploy
 from uwsgi_deploy.config.checks import check, require_socket
@@ -20,17 +21,21 @@ from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError, ServerError
+from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import log, open_log, send_log_to
 from uwsgi_deploy.master import hooks
-from uwsgi_deploy.master.executor import Resources
+from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.control import open_control
 from uwsgi_deploy.master.intake.fifo import MasterFifo
 from uwsgi_deploy.master.intake.touch import touch_files
+from uwsgi_deploy.master.manifest import Manifest
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
 from uwsgi_deploy.master.milestones import Milestones, add_pidfile
 from uwsgi_deploy.master.observe import Intake
+from uwsgi_deploy.master.reexecution import become
+from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.vacuum import Vacuum
 from uwsgi_deploy.net.listener import (
@@ -57,15 +62,59 @@ ORIGINS = dict.fromkeys(("processes", "threads", "env", "master"), "settings")
 
 
 def run_server(
-    configuration_settings: Settings, *, notices: Sequence[str] = (), serve: Serve = run_worker, is_last: bool = False
+    configuration_settings: Settings,
+    *,
+    notices: Sequence[str] = (),
+    serve: Serve = run_worker,
+    is_last: bool = False,
+    image: Image | None = None,
+    manifest: Manifest | None = None,
 ) -> int:
     """Serve until stopped and return the exit code; ServerError when the server cannot start, with nothing left behind.
 
     notices: lines of the configuration for the log. serve: a worker's life, another one only in tests.
-    is_last: the process ends when this returns.
+    is_last: the process ends when this returns. image: what this process was started with, if it can be executed again.
+    manifest: what the former image of this very process left: it goes on serving, with these settings.
     """
+    start = Start(serve, is_last, image, Adoption(manifest))
+    try:
+        return _start(configuration_settings, notices, start)
+    except Exception as error:
+        if manifest is None or manifest.previous is None or start.adoption.is_settled:
+            raise
+        # Nothing was given up yet: the former image gets everything back, and serves on.
+        log(str(error) if isinstance(error, ServerError) else f"the new configuration cannot be served: {error!r}")
+        failure = replace(manifest, failure=str(error), previous=None)
+        raise become(Image.decode(manifest.previous), failure) from error
+
+
+def check_start(configuration_settings: Settings) -> None:
+    """ServerError for whatever can be known to be wrong without opening anything; for a process that ends then."""
+    settings = check(configuration_settings, ORIGINS, lambda _notice: None)
+    identity.assume(_check(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How this server was started; see `run_server`."""
+
+    serve: Serve
+    is_last: bool
+    image: Image | None
+    adoption: Adoption
+
+    @property
+    def again(self) -> bool:
+        """Whether this is another image of a master that serves already."""
+        return self.adoption.manifest is not None
+
+
+def _start(configuration_settings: Settings, notices: Sequence[str], start: Start) -> int:
     lines = list(notices)
     settings = check(configuration_settings, ORIGINS, lines.append)
+    if start.again and not settings.workers.master:
+        lines.append("master = false: a running master stays until the server is stopped")
+        settings = replace(settings, workers=replace(settings.workers, master=True))
     hook_runner = hooks.runner_of(settings)
     try:
         hook_runner.run(Phase.ASAP)
@@ -73,9 +122,9 @@ def run_server(
         return ExitCode.OK
     who = _check(settings)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
-    foreground = _detach(settings)
+    foreground = _detach(settings, start)
     try:
-        code = _run(settings, who, lines, hook_runner, serve=serve, is_last=is_last, foreground=foreground)
+        code = _run(settings, who, lines, hook_runner, start=start, foreground=foreground)
     except Interrupted:
         code = ExitCode.OK
         log("goodbye to uWSGI.")  # told to stop while it waited for something at its start
@@ -94,56 +143,78 @@ def _run(
     lines: Iterable[str],
     hook_runner: HookRunner,
     *,
-    serve: Serve,
-    is_last: bool,
+    start: Start,
     foreground: Foreground | None,
 ) -> int:
     """`run_server` in the process that serves, with the log open."""
     _log_lines([banner.starting(uwsgi_deploy.__version__, time.time()), *lines, *banner.machine()])
     with ExitStack() as cleanup:
-        cleanup.enter_context(signals.handlers_restored(is_last=is_last))
+        adoption = start.adoption
+        cleanup.enter_context(signals.handlers_restored(is_last=start.is_last))
         wakeup = None
         if settings.workers.master:
-            _adopt_orphans()
+            if not start.again:  # an exec changes nothing about it
+                _adopt_orphans()
             wakeup = signals.Wakeup()
             cleanup.callback(wakeup.close)
         _heed_signals(WATCHED_SIGNALS if wakeup else ())
-        vacuum = Vacuum()
+        if start.again:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the former image blocked all of them
+        vacuum = Vacuum(adoption.pidfiles)
         notifier = notifier_of(os.environ, os.getpid(), log)
         if notifier is not None:
             cleanup.callback(notifier.close)
             vacuum.private.append(notifier.descriptor)
             notifier.send("STATUS=opening sockets")
         try:
-            listeners = _open_everything(settings, who, vacuum, hook_runner)
+            listeners = _open_everything(settings, who, vacuum, hook_runner, adoption.listeners)
             intakes = _open_intakes(settings, vacuum) if wakeup else ()
+            milestones = Milestones(settings.identity, vacuum, foreground)
+            if start.again:
+                milestones.loaded()
+                milestones.ready()
         except BaseException:
-            vacuum.clean()
+            vacuum.undo()
             raise
         cleanup.callback(hooks.at_exit, hook_runner)
         cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
-        scoreboard = Scoreboard(settings.workers.processes, settings.workers.threads)
+        scoreboard = adoption.scoreboard(settings.workers.processes, settings.workers.threads)
         backlog = listen_backlog(settings.sockets.listen)
         _log_lines(banner.interpreter())
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
-        milestones = Milestones(settings.identity, vacuum, foreground)
         try:
             if wakeup is None:
-                return _serve_alone(settings, listeners, scoreboard, serve, notifier, milestones)
-            resources = Resources(settings, listeners, scoreboard, serve, vacuum.private, intakes, milestones)
-            return _supervise(resources, wakeup, Supervisor(notifier) if notifier else None)
+                return _serve_alone(settings, listeners, scoreboard, start.serve, notifier, milestones)
+            resources = Resources(
+                settings,
+                listeners,
+                scoreboard,
+                start.serve,
+                vacuum.private,
+                intakes,
+                milestones,
+                leaving=adoption.leaving(listeners),
+                pidfiles=vacuum.pidfiles,
+                leaving_pidfiles=vacuum.unclaimed_pidfiles,
+                image=start.image,
+                previous=None if adoption.manifest is None else adoption.manifest.previous,
+            )
+            vacuum.add_listeners(resources.leaving)
+            return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
         except ServerError:
             vacuum.clean()
             raise
 
 
-def _detach(settings: Settings) -> Foreground | None:
+def _detach(settings: Settings, start: Start) -> Foreground | None:
     """Open the log, and become a daemon if that is wanted; the process on the terminal, if it waits."""
     system = settings.system
     if (system.daemonize or system.daemonize2) and os.getpid() == 1:
         raise ConfigError("daemonize", "as PID 1 this process cannot go into the background: a container ends with it")
-    terminal = os.dup(2) if system.daemonize2 else -1
+    terminal = os.dup(2) if system.daemonize2 and not start.again else -1
     open_log(settings.logs, daemon=system.daemonize or system.daemonize2)
+    if start.again:
+        return None
     try:
         if system.daemonize2:
             return detach_when_ready(system.daemonize2, terminal=terminal)
@@ -197,7 +268,7 @@ def _heed_signals(watched: Sequence[int]) -> None:
 
 
 def _open_everything(
-    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner
+    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner, former: tuple[Listener, ...]
 ) -> tuple[Listener, ...]:
     """Name, pid file, hooks, directory, sockets; then drop privileges.
 
@@ -223,6 +294,7 @@ def _open_everything(
         owner=_socket_owner(settings, who),
         warn=log,
         activated=activated_sockets(os.environ, os.getpid()),
+        former=former,
     )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)
@@ -274,9 +346,9 @@ def _socket_owner(settings: Settings, who: Identity) -> tuple[int, int] | None:
 # --- serving ----------------------------------------------------------------------------------------------------------
 
 
-def _supervise(resources: Resources, wakeup: signals.Wakeup, supervisor: Supervisor | None) -> int:
-    log(banner.master_spawned(os.getpid()))
-    Master(resources, wakeup, supervisor).run()
+def _supervise(resources: Resources, wakeup: signals.Wakeup, adoption: Adoption, supervisor: Supervisor | None) -> int:
+    log(banner.master_spawned(os.getpid(), again=adoption.manifest is not None))
+    Master(resources, wakeup, adoption, supervisor).run()
     return ExitCode.OK
 
 

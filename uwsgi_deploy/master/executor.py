@@ -10,52 +10,46 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import (
     Action,
+    ChainVictim,
+    CheckConfiguration,
     CloseListeners,
     Dismiss,
     FinishReload,
+    GiveUpReload,
     Kill,
+    KillChecker,
     KillTemplate,
     OrderWorker,
     Recycle,
+    ReplaceMaster,
     StartTemplate,
     StopTemplate,
     WakeAt,
 )
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, ReloadKind, Stage, Template
 from uwsgi_deploy.master.intake import autoreload
-from uwsgi_deploy.master.milestones import Milestones
-from uwsgi_deploy.master.observe import Intake, Observer
-from uwsgi_deploy.net.listener import Listener, close_listeners, refuse_newcomers
+from uwsgi_deploy.master.observe import Observer
+from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE
+from uwsgi_deploy.master.reexecution import Reexecution
+from uwsgi_deploy.master.resources import Resources
+from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
 from uwsgi_deploy.process.fork import fork_child
-from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import SpawnWorker
-from uwsgi_deploy.worker.template import Serve, TemplateContext, run_template
+from uwsgi_deploy.worker.template import TemplateContext, run_template
+
+__all__ = ["Executor", "Resources"]
 
 # How long a template may take to fork the worker that was ordered.
 TEMPLATE_GRACE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What the master opened and its children use. `private` are descriptors that children must close, at any time;
-    `intakes` bring requests, the master watches them; `milestones` are reached in the first start."""
-
-    settings: Settings
-    listeners: tuple[Listener, ...]
-    scoreboard: Scoreboard
-    serve: Serve
-    private: Sequence[int] = ()
-    intakes: tuple[Intake, ...] = ()
-    milestones: Milestones | None = None
+# How long a child may take to read the configuration: with a framework it checks the project, and may ask a database.
+CHECK_TIME = 120.0
 
 
 class Executor:
@@ -67,6 +61,7 @@ class Executor:
         if autoreload.wanted(resources.settings.watching):
             self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
         self._now = 0.0
+        self.reexecution = Reexecution(resources, fleet, observer)
         self._steps: dict[type[Action], Callable[[Any], None]] = {
             StartTemplate: self._start_template,
             StopTemplate: self._stop_template,
@@ -76,7 +71,12 @@ class Executor:
             Recycle: self._recycle,
             Kill: self._kill,
             CloseListeners: self._close_listeners,
+            CheckConfiguration: self._check_configuration,
+            KillChecker: self._kill_checker,
+            ReplaceMaster: self._replace_master,
             FinishReload: self._finish_reload,
+            GiveUpReload: self._give_up_reload,
+            ChainVictim: self._tell_chain_victim,
             WakeAt: self._wake_at,
         }
 
@@ -99,7 +99,13 @@ class Executor:
         generation = self._fleet.next_generation()
         ours, theirs = channel.channel()
         resources = self._resources
-        private = (*resources.private, *self._observer.descriptors(), ours.fileno())
+        private = (
+            *resources.private,
+            *resources.scoreboard.private,
+            *self._observer.descriptors(),
+            *(listener.socket.fileno() for listener in resources.leaving if listener.socket.fileno() >= 0),
+            ours.fileno(),
+        )
         context = TemplateContext(
             settings=resources.settings,
             listeners=resources.listeners,
@@ -124,10 +130,12 @@ class Executor:
             log(f"*** cannot fork a template: {error.strerror}; trying again in a second ***")
             ours.close()
             self._fleet.template_not_before = self._now + 1.0
+            if self._fleet.reload is not None:
+                self._fleet.reload.failure = f"no process can be forked: {error.strerror}"
             return
         finally:
             theirs.close()
-        self._fleet.templates.append(Template(generation, pid))
+        self._fleet.templates.append(Template(generation, pid, processes=resources.settings.workers.processes))
         self._observer.attach(generation, ours)
 
     def _stop_template(self, action: StopTemplate) -> None:
@@ -146,7 +154,7 @@ class Executor:
             )  # it has nothing to tidy up, and may be deep in the application's import
             return
         end.shutdown(socket.SHUT_WR)  # it answers the order it is working on, then sees the end
-        template.deadline = self._now + TEMPLATE_GRACE
+        template.deadline = self._now + (self._resources.settings.reload.reload_mercy or TEMPLATE_GRACE)
 
     def _kill_template(self, action: KillTemplate) -> None:
         template = self._fleet.template_of_generation(action.generation)
@@ -162,6 +170,7 @@ class Executor:
         if template is None or end is None:
             return  # the template ends at this moment; the policy asks again when its exit was seen
         worker = self._fleet.ordered(action.wid, action.bank, template.generation, self._now)
+        self._resources.scoreboard.expect(worker.wid, worker.bank, template.generation)
         try:
             end.send(channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first)))
         except OSError:
@@ -195,19 +204,77 @@ class Executor:
     # --- the server ---------------------------------------------------------------------------------------------------
 
     def _close_listeners(self, _action: CloseListeners) -> None:
-        refuse_newcomers(self._resources.listeners)
-        close_listeners(self._resources.listeners)
+        refuse_newcomers((*self._resources.listeners, *self._resources.leaving))
+        close_listeners((*self._resources.listeners, *self._resources.leaving))
+
+    # --- reloading ----------------------------------------------------------------------------------------------------
+
+    def _check_configuration(self, _action: CheckConfiguration) -> None:
+        fleet = self._fleet
+        assert fleet.reload is not None
+        try:
+            pid = self.reexecution.start_checker()
+        except OSError as error:
+            fleet.reload.failure = f"no process can be forked: {error.strerror}"
+            return
+        fleet.checker = Checker(pid, self._now + CHECK_TIME)
+
+    def _kill_checker(self, _action: KillChecker) -> None:
+        if self._fleet.checker is not None:
+            self._fleet.checker.deadline = None
+            _kill(self._fleet.checker.pid, signal.SIGKILL)
+
+    def _replace_master(self, _action: ReplaceMaster) -> None:
+        fleet = self._fleet
+        assert fleet.reload is not None
+        fleet.reload.stage = Stage.LOADING
+        error = self.reexecution.succeed()  # returns only with an error
+        fleet.reload.failure = f"the master cannot execute itself: {error.strerror}"
 
     def _finish_reload(self, _action: FinishReload) -> None:
-        reload = self._fleet.reload
+        fleet = self._fleet
+        reload = fleet.reload
         if reload is None:
             return
-        template = self._fleet.template
+        if reload.kind is ReloadKind.CHAIN:
+            log("chain reloading complete")
+        template = fleet.template
         generation = template.generation if template is not None else 0
-        log(f"*** reload complete: {len(self._fleet.slots)} workers of generation {generation} serve ***")
-        self._fleet.reload = None
-        if reload.again:
-            self._fleet.begin_reload(brutal=reload.brutal)
+        message = f"{len(fleet.slots)} workers of generation {generation} serve"
+        if reload.kind is ReloadKind.RETURN:
+            log(f"*** back to what was before the reload: {message} ***")
+        else:
+            log(f"*** reload complete: {message} ***")
+        fleet.end_reload(ok=True, message=message)
+        self.reexecution.arrived()
+
+    def _give_up_reload(self, action: GiveUpReload) -> None:
+        """The old generation goes on; workers of the new one are replaced by old ones while there is a template."""
+        fleet = self._fleet
+        assert fleet.reload is not None
+        log(f"*** reload cancelled: {action.reason}, the old one goes on serving ***")
+        ended = fleet.give_up_reload(action.reason)
+        for template in fleet.templates:
+            if template.generation > ended.beyond and (fleet.returns or not template.ready):
+                template.stopping = True
+                _kill(template.pid, signal.SIGKILL)
+        if fleet.returns:
+            for worker in fleet.workers():
+                if worker.phase is Phase.STARTING and worker.generation > ended.beyond:
+                    self._dismiss(Dismiss(worker.serial, signal.SIGQUIT, IMMEDIATE_GRACE))
+        error = self.reexecution.go_back()
+        if error is not None:
+            log(f"*** the settings from before cannot be restored: {error.strerror} ***")
+        if not fleet.returns:
+            self.reexecution.arrived()
+
+    def _tell_chain_victim(self, action: ChainVictim) -> None:
+        assert self._fleet.reload is not None
+        self._fleet.reload.victim, self._fleet.reload.told_at = action.wid, self._now
+        if action.waiting:
+            log(f"chain is still waiting for worker {action.wid}...")
+        else:
+            log(f"chain next victim is worker {action.wid}")
 
 
 def _kill(pid: int, number: int) -> None:

@@ -7,6 +7,7 @@ Rows change only through the methods here, along `TRANSITIONS`. The table knows 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,6 +26,9 @@ class Phase(Enum):
     READY = "ready"  # it accepts connections
     LEAVING = "leaving"  # it was told to end
 
+
+# So many ends of reloads are remembered for those who ask.
+MOST_OUTCOMES = 20
 
 TRANSITIONS = {
     Phase.ORDERED: frozenset({Phase.STARTING}),
@@ -79,6 +83,7 @@ class WorkerSlot:
     not_before: float = 0.0
     spawned: int = 0
     cramped: bool = False
+    wanted: bool = True  # whether somebody should serve here
 
     @property
     def staying(self) -> list[Worker]:
@@ -94,7 +99,8 @@ class WorkerSlot:
 
 @dataclass(slots=True)
 class Template:
-    """A template process. It is asked for workers once it is ready; `deadline` is when it is killed."""
+    """A template process. It is asked for workers once it is ready; `deadline` is when it is killed. processes: the
+    highest worker number that it knows."""
 
     generation: int
     pid: int
@@ -102,19 +108,88 @@ class Template:
     stopping: bool = False
     failed: bool = False
     deadline: float | None = None
+    processes: int = sys.maxsize
+
+
+class ReloadKind(Enum):
+    """What is new after a reload, and how the old leave. By value: the word in messages."""
+
+    WHOLE = "reload"  # configuration, server code, application; one worker after the other
+    BRUTAL = "brutal reload"  # the same, and when it is loaded all old workers leave at once
+    CHAIN = "chain reload"  # workers only, in order of their numbers
+    WORKERS = "reload of the workers"
+    BRUTAL_WORKERS = "brutal reload of the workers"
+    RETURN = "return"  # what a failed reload replaced comes back
+
+
+class Stage(Enum):
+    """How far a reload is."""
+
+    CHECKING = "checking"  # a child reads the configuration
+    REPLACING = "replacing"  # it is right: the master executes itself anew
+    LOADING = "loading"  # a template loads the application
+    ROLLING = "rolling"  # workers are replaced
+
+
+FIRST_STAGE = {
+    ReloadKind.WHOLE: Stage.CHECKING,
+    ReloadKind.BRUTAL: Stage.CHECKING,
+    ReloadKind.CHAIN: Stage.ROLLING,
+    ReloadKind.WORKERS: Stage.ROLLING,
+    ReloadKind.BRUTAL_WORKERS: Stage.ROLLING,
+    ReloadKind.RETURN: Stage.ROLLING,
+}
 
 
 @dataclass(slots=True)
 class Reload:
-    """New code is on its way in, by a template newer than generation `beyond`.
+    """What is on its way in. `id` names it to whoever asks how it ended.
 
-    promoted: that template is loaded. again: somebody asked once more meanwhile.
+    beyond: the newest generation of before. after: the last worker ordered before; workers up to it are old where no
+    generation is the `target` that all shall have. failure: why it is to be given up. losses: templates of the new that
+    died. again: id and kind of the one that follows. victim, told_at: the worker number that a chain reload is at, and
+    when that was last logged.
     """
 
-    brutal: bool
+    id: int
+    kind: ReloadKind
+    stage: Stage
     beyond: int
-    promoted: bool = False
-    again: bool = False
+    after: int
+    target: int | None = None
+    failure: str = ""
+    losses: int = 0
+    again: int = 0
+    again_kind: ReloadKind = ReloadKind.WHOLE
+    victim: int = 0
+    told_at: float = 0.0
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it replaces workers now."""
+        return self.stage is Stage.ROLLING
+
+    @property
+    def brutal(self) -> bool:
+        """Whether old workers leave at once."""
+        return self.kind in (ReloadKind.BRUTAL, ReloadKind.BRUTAL_WORKERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reload ended."""
+
+    id: int
+    ok: bool
+    message: str
+
+
+@dataclass(slots=True)
+class Checker:
+    """The child that tries whether the next image of the master can be started, until `deadline`."""
+
+    pid: int
+    deadline: float | None
 
 
 @dataclass(slots=True)
@@ -125,12 +200,14 @@ class Stop:
     immediate: bool = False
     error: ServerError | None = None
     stays: bool = False
+    last_words: str = ""
 
 
 class Fleet:
     """All rows. `template` serves orders, `candidate` is loading; `booted` once all workers were ready together."""
 
     def __init__(self, processes: int, *, mercy: float, recycling: RecyclingSettings | None = None) -> None:
+        self.size = processes
         self.slots = tuple(WorkerSlot(wid) for wid in range(1, processes + 1))
         self.mercy = mercy
         self.recycling = recycling if recycling is not None else RecyclingSettings()
@@ -140,11 +217,15 @@ class Fleet:
         self.template_not_before = 0.0
         self.booted = False
         self.awaits_change = False  # nothing is started until somebody asks for a reload (autoreload, broken code)
+        self.can_execute = False  # a server that was started from Python keeps its settings and its own code
         self.reload: Reload | None = None
+        self.checker: Checker | None = None
+        self.outcomes: list[Outcome] = []
+        self.last_reload = 0
         self.stop: Stop | None = None
         self.paused = False
         self.alarm: float | None = None  # what policies asked for with WakeAt since the last round
-        self._serials = itertools.count(1)
+        self.last_serial = 0
         self.last_generation = 0
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -191,11 +272,35 @@ class Fleet:
     @property
     def is_gone(self) -> bool:
         """Whether no process is left."""
-        return not self.templates and not any(slot.workers for slot in self.slots)
+        return not self.templates and self.checker is None and not any(slot.workers for slot in self.slots)
+
+    def is_old(self, worker: Worker) -> bool:
+        """Whether the running reload replaces this worker."""
+        reload = self.reload
+        if reload is None or reload.stage is not Stage.ROLLING:
+            return False
+        if reload.target is None:
+            return worker.serial <= reload.after
+        return worker.generation != reload.target
+
+    @property
+    def returns(self) -> bool:
+        """Whether what a failed reload replaced is coming back."""
+        return self.reload is not None and self.reload.kind is ReloadKind.RETURN
+
+    def state_of_reload(self, number: int) -> Outcome | None:
+        """How reload `number` ended; None while it runs or waits. LookupError when there is no such reload."""
+        for outcome in self.outcomes:
+            if outcome.id == number:
+                return outcome
+        if self.reload is not None and number in (self.reload.id, self.reload.again) and number:
+            return None
+        raise LookupError(number)
 
     def deadlines(self) -> Iterator[float]:
         """Instants at which something is or was due although nothing happens."""
-        rows: Iterator[Worker | Template] = itertools.chain(self.workers(), self.templates)
+        checkers = () if self.checker is None else (self.checker,)
+        rows: Iterator[Worker | Template | Checker] = itertools.chain(self.workers(), self.templates, checkers)
         yield from (row.deadline for row in rows if row.deadline is not None)
         if self.alarm is not None:
             yield self.alarm
@@ -215,7 +320,8 @@ class Fleet:
     def ordered(self, wid: int, bank: int, generation: int, now: float) -> Worker:
         """The template was told to fork a worker."""
         slot = self.slot(wid)
-        worker = Worker(next(self._serials), wid, bank, generation, now, is_first=slot.spawned == 0)
+        self.last_serial += 1
+        worker = Worker(self.last_serial, wid, bank, generation, now, is_first=slot.spawned == 0)
         slot.spawned += 1
         slot.workers.append(worker)
         return worker
@@ -231,10 +337,20 @@ class Fleet:
         worker.told, worker.deadline = number, deadline
 
     def gone(self, worker: Worker) -> None:
-        """A worker process ended, or was never born."""
+        """A worker process ended, or was never born. A slot beyond the server's size goes with its last one."""
         slot = self.slot(worker.wid)
         slot.workers.remove(worker)
         slot.cramped = slot.cramped and bool(slot.workers)
+        while len(self.slots) > self.size and not self.slots[-1].workers:
+            self.slots = self.slots[:-1]
+
+    def resize(self, processes: int) -> None:
+        """From now on there are so many workers; slots beyond are emptied by the reload that brought the number."""
+        self.size = processes
+        missing = range(len(self.slots) + 1, processes + 1)
+        self.slots = (*self.slots, *(WorkerSlot(wid) for wid in missing))
+        for slot in self.slots:
+            slot.wanted = slot.wid <= processes
 
     def begin_stop(self, now: float, *, error: ServerError | None = None) -> None:
         """The server ends; a second call changes nothing but may add the cause."""
@@ -242,11 +358,64 @@ class Fleet:
             self.stop = Stop(now, error=error)
             self.reload = None
 
-    def begin_reload(self, *, brutal: bool) -> bool:
-        """New code is wanted; False when a reload runs already, which is then followed by another."""
+    def begin_reload(self, kind: ReloadKind) -> int:
+        """Something new is wanted; the id of the reload that brings it. One that runs is followed by another."""
+        running = self.reload
+        if running is None:
+            self.last_reload += 1
+            self._set_off(self.last_reload, kind)
+            return self.last_reload
+        if not running.again:
+            self.last_reload += 1
+            running.again, running.again_kind = self.last_reload, kind
+        elif running.again_kind not in (kind, ReloadKind.WHOLE, ReloadKind.BRUTAL):
+            running.again_kind = kind  # the one that brings more counts
+        elif kind is ReloadKind.BRUTAL:
+            running.again_kind = kind
+        return running.again
+
+    def end_reload(self, *, ok: bool, message: str) -> Reload:
+        """The running reload is over; one that waits begins. Returns the one that ended."""
+        ended = self.reload
+        assert ended is not None
+        self.reload = None
+        if ended.kind is not ReloadKind.RETURN:
+            self.outcomes = [*self.outcomes[1 - MOST_OUTCOMES :], Outcome(ended.id, ok, message)]
+        if ended.again:
+            self._set_off(ended.again, ended.again_kind)
+        return ended
+
+    def give_up_reload(self, reason: str) -> Reload:
+        """The running reload has failed. What it replaced already returns, if a template of that time is left."""
+        running = self.reload
+        assert running is not None
+        back = [t for t in self.templates if t.ready and not t.stopping and t.generation <= running.beyond]
+        mixed = any(worker.generation > running.beyond and worker.stays for worker in self.workers())
+        follows, running.again = running.again, 0
+        ended = self.end_reload(ok=False, message=reason)
+        if back and mixed and ended.kind is not ReloadKind.RETURN:
+            self._set_off(ended.id, ReloadKind.RETURN)
+            assert self.reload is not None
+            self.reload.target = back[-1].generation
+            self.reload.again, self.reload.again_kind = follows, ended.again_kind
+        elif follows:
+            self._set_off(follows, ended.again_kind)
+        return ended
+
+    def _set_off(self, number: int, kind: ReloadKind) -> None:
+        stage = FIRST_STAGE[kind]
+        if stage is Stage.CHECKING and not self.can_execute:
+            stage = Stage.LOADING
+        self.reload = Reload(number, kind, stage, self.last_generation, self.last_serial)
+
+    def try_again(self) -> None:
+        """What was broken may be mended: start as if nothing had failed."""
+        self.awaits_change = False
+        for slot in self.slots:
+            slot.failures, slot.not_before = 0, 0.0
+
+    def boot(self) -> None:
+        """Every worker serves; a reload that was wanted meanwhile begins."""
+        self.booted = True
         if self.reload is not None:
-            self.reload.again = True
-            self.reload.brutal = self.reload.brutal or brutal
-            return False
-        self.reload = Reload(brutal, self.last_generation)
-        return True
+            self.reload.beyond, self.reload.after = self.last_generation, self.last_serial

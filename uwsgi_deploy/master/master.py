@@ -12,9 +12,10 @@ from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action
+from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
-from uwsgi_deploy.master.executor import Executor, Resources
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.executor import Executor
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, Template, Worker
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
@@ -25,13 +26,16 @@ from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
 from uwsgi_deploy.master.policies.stop import mercy, stop
 from uwsgi_deploy.master.policies.succession import succession
+from uwsgi_deploy.master.reexecution import CANNOT_RUN
+from uwsgi_deploy.master.reloading import Reloading
+from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.upkeep import Upkeep
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookFailed
 from uwsgi_deploy.process.signals import Wakeup
-from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
+from uwsgi_deploy.shared.scoreboard import Field, WorkerState
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
@@ -49,12 +53,14 @@ MOST_FAILED_SUCCESSORS = 3
 
 class Master:
     """One run of the server. `wakeup` is fed by the signals in `WATCHED_SIGNALS` since before anything was opened;
-    `supervisor` tells a service manager, if there is one."""
+    `supervisor` tells a service manager, if there is one. adoption: what a former image of this process left."""
 
-    def __init__(self, resources: Resources, wakeup: Wakeup, supervisor: Supervisor | None = None) -> None:
+    def __init__(
+        self, resources: Resources, wakeup: Wakeup, adoption: Adoption, supervisor: Supervisor | None = None
+    ) -> None:
         settings = resources.settings
         self._workers = settings.workers
-        self._scoreboard: Scoreboard = resources.scoreboard
+        self._scoreboard = resources.scoreboard
         self._fleet = Fleet(
             settings.workers.processes, mercy=settings.workers.worker_reload_mercy, recycling=settings.recycling
         )
@@ -65,19 +71,20 @@ class Master:
         self._hooks = MasterHooks(settings)
         self._unclaimed: dict[int, Exit] = {}
         self._waits_for_fixes = autoreload.wanted(settings.watching)
-        self._early: Request | None = None  # a reload that was asked for before the server was ready
         self._orphaned: dict[int, float] = {}  # generation of a template that died with orders -> until when to wait
+        self._unheeded: tuple[int, ...] = ()
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATISTICS: self._log_statistics,
-            Command.RELOAD: self._begin_reload,
-            Command.BRUTAL_RELOAD: self._begin_reload,
             Command.RECYCLE_WORKERS: self._recycle_workers,
             Command.STOP: self._begin_stop,
             Command.STOP_NOW: self._begin_stop,
         }
         self._commands.update(Upkeep(resources, self._fleet).commands)
+        self._commands.update(Reloading(settings, self._fleet).commands)
+        self._fleet.can_execute = resources.image is not None
         for intake in resources.intakes:
             intake.attach(self._observer)
+        self._adopt(adoption)
 
     def run(self) -> None:
         """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
@@ -91,9 +98,21 @@ class Master:
                     self._executor.perform(action, observation.now)
             if self._supervisor is not None:
                 self._supervisor.tell(self._fleet, observation.now)
+        if self._fleet.stop.last_words:
+            log(self._fleet.stop.last_words)
         log("goodbye to uWSGI.")
         if self._fleet.stop.error is not None:
             raise self._fleet.stop.error
+
+    def _adopt(self, adoption: Adoption) -> None:
+        """Go on from where the former image was, if there was one."""
+        adoption.fill(self._fleet)
+        for generation, end in adoption.channels():
+            self._observer.attach(generation, end)
+        adoption.settle()
+        self._unheeded = adoption.signals()
+        if self._fleet.reload is None:
+            self._executor.reexecution.arrived()
 
     def _next_deadline(self, last: Observation | None) -> float | None:
         """When to look again at the latest; at the start at once."""
@@ -105,7 +124,8 @@ class Master:
 
     def _learn(self, observation: Observation) -> None:
         now = observation.now
-        for number in observation.signals:
+        unheeded, self._unheeded = self._unheeded, ()
+        for number in (*unheeded, *observation.signals):
             request = self._hooks.request_of(number) or request_of(number, die_on_term=self._workers.die_on_term)
             if request is not None:
                 self._obey(request, now)
@@ -145,22 +165,6 @@ class Master:
             fleet.stop.immediate = True
         return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
 
-    def _begin_reload(self, request: Request, _now: float) -> Reply:
-        brutal = request.command is Command.BRUTAL_RELOAD
-        if self._fleet.stop is not None:
-            return Reply(ok=False, message="the server is stopping")
-        if not self._fleet.booted:
-            if self._waits_for_fixes:
-                return self._start_anew(request)
-            log("reload ignored: the server is still starting")
-            return Reply(ok=False, message="the server is still starting")
-        if self._fleet.begin_reload(brutal=brutal):
-            words = "...brutally killing workers..." if brutal else "...gracefully killing workers..."
-            log(f"{words} (after the new application is loaded; until then the present one serves)")
-            return Reply(ok=True, message="the reload has begun")
-        log("a reload is running; another one follows")
-        return Reply(ok=True, message="a reload is running; another one follows")
-
     def _recycle_workers(self, request: Request, _now: float) -> Reply:
         return recycle_workers(self._fleet, request.arguments)
 
@@ -197,8 +201,11 @@ class Master:
             return
         template.ready = True
         fleet.template_failures = 0
-        if fleet.reload is not None and generation > fleet.reload.beyond:
-            fleet.reload.promoted = True
+        reload = fleet.reload
+        if reload is not None and reload.stage is Stage.LOADING and generation > reload.beyond:
+            reload.stage, reload.target = Stage.ROLLING, generation
+            for slot in fleet.slots:
+                slot.failures = 0  # what counts from here on are failures of the new
         if not fleet.booted:
             log("*** uWSGI is running in single interpreter mode ***")
             if self._milestones is not None:
@@ -249,20 +256,10 @@ class Master:
     def _await_change(self, failure: LoadFailed) -> None:
         """The first start of a broken application under development: say why, and try again when a file changes."""
         log(f"{failure.details}\n{failure.message}" if failure.details else failure.message)
-        early, self._early = self._early, None
+        early, self._fleet.reload = self._fleet.reload, None
         self._fleet.awaits_change = early is None
         if early is None:
             log("*** the application cannot be loaded: waiting until one of its files changes ***")
-
-    def _start_anew(self, request: Request) -> Reply:
-        """A file changed before the server was ready: start again if it is broken, or when that is known."""
-        if self._fleet.awaits_change:
-            self._fleet.awaits_change = False
-            for slot in self._fleet.slots:
-                slot.failures, slot.not_before = 0, 0.0
-            return Reply(ok=True, message="the application is loaded again")
-        self._early = request
-        return Reply(ok=True, message="the reload follows when the server is ready")
 
     def _announce_end(self, failure: LoadFailed) -> None:
         worker = self._fleet.worker_of_serial(failure.serial)
@@ -281,13 +278,8 @@ class Master:
         self._cancel_reload("the new application cannot be loaded")
 
     def _cancel_reload(self, reason: str) -> None:
-        fleet = self._fleet
-        if fleet.reload is None:
-            return
-        cancelled, fleet.reload = fleet.reload, None
-        log(f"*** reload cancelled: {reason}, the old one goes on serving ***")
-        if cancelled.again:
-            fleet.begin_reload(brutal=cancelled.brutal)
+        if self._fleet.reload is not None and not self._fleet.reload.failure:
+            self._fleet.reload.failure = reason
 
     # --- ends of children ---------------------------------------------------------------------------------------------
 
@@ -300,8 +292,27 @@ class Master:
         if template is not None:
             self._bury_template(template, ended, now)
             return
+        if self._fleet.checker is not None and self._fleet.checker.pid == ended.pid:
+            self._hear_checker(ended)
+            return
         # A stranger (an orphan of the application, adopted), or a worker whose birth was not announced yet.
         self._unclaimed[ended.pid] = ended
+
+    def _hear_checker(self, ended: Exit) -> None:
+        """The child that read the configuration has ended."""
+        fleet = self._fleet
+        fleet.checker = None
+        failure = self._executor.reexecution.judge(ended)
+        if fleet.reload is None or fleet.reload.stage is not Stage.CHECKING:
+            return
+        if ended.code == CANNOT_RUN:
+            # A server that became another user, or lives in a jail, may have no access to what started it.
+            log(f"*** WARNING: {failure}: settings stay as they are, the application is loaded anew ***")
+            fleet.reload.stage = Stage.LOADING
+        elif failure:
+            self._cancel_reload(failure)
+        else:
+            fleet.reload.stage = Stage.REPLACING
 
     def _bury_worker(self, worker: Worker, ended: Exit, now: float) -> None:
         fleet = self._fleet
@@ -319,8 +330,9 @@ class Master:
             return
         slot.failures = failures_after(slot.failures, now - worker.born)
         slot.not_before = now + pause_after(slot.failures)
-        if slot.failures >= MOST_FAILED_SUCCESSORS and slot.staying:
-            self._cancel_reload(f"worker {slot.wid} of the new application ends at once")
+        reload = fleet.reload
+        if reload is not None and slot.failures >= MOST_FAILED_SUCCESSORS and not fleet.is_old(worker):
+            self._cancel_reload(f"worker {slot.wid} of the new application ends at once, {ended.describe()}")
         if ended.code == ExitCode.HOOK_FAILED and not fleet.booted:
             fleet.begin_stop(now, error=HookFailed(f"a hook of worker {worker.wid} failed: the server cannot start"))
         elif ended.code == ExitCode.NO_APPLICATION:
@@ -334,6 +346,7 @@ class Master:
     def _bury_template(self, template: Template, ended: Exit, now: float) -> None:
         fleet = self._fleet
         fleet.templates.remove(template)
+        self._scoreboard.release(template.generation)
         if any(fleet.orders_of(template.generation)):
             self._orphaned[template.generation] = now + ORPHAN_GRACE
         else:
@@ -341,6 +354,7 @@ class Master:
         if template.stopping or template.failed or fleet.stop is not None:
             return
         if template.ready:
+            self._note_lost_target(template)
             log(
                 f"the template (pid: {template.pid}) died, {ended.describe()}; "
                 "the application is loaded again when a worker is needed"
@@ -352,6 +366,15 @@ class Master:
             return
         log(reason)
         self._give_up_new_code(now)
+
+    def _note_lost_target(self, template: Template) -> None:
+        """A reload whose template died loads the application once more; its workers of that generation are old now."""
+        reload = self._fleet.reload
+        if reload is None or reload.target != template.generation or reload.kind is ReloadKind.RETURN:
+            return
+        reload.stage, reload.target, reload.losses = Stage.LOADING, None, reload.losses + 1
+        if reload.losses >= MOST_FAILED_SUCCESSORS:
+            self._cancel_reload("the process that loads the new application dies again and again")
 
     def _claim_orphans(self, now: float) -> None:
         """Find workers that a template forked and did not live to tell of.
@@ -383,14 +406,11 @@ class Master:
                 worker.outlived = True
         self._sampler.look(fleet, now)
         if not fleet.booted and fleet.stop is None and self._all_ready():
-            fleet.booted = True
+            fleet.boot()
             log(banner.ready(len(fleet.slots)))
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)
             self._reach(self._hooks.started, now)
-            if self._early is not None:
-                early, self._early = self._early, None
-                self._obey(early, now)
 
     def _reach(self, milestone: Callable[[], None], now: float) -> None:
         """A server that cannot do what was asked for at a moment of its start ends."""

@@ -42,7 +42,7 @@ class Milestones:
 
 
 def add_pidfile(vacuum: Vacuum, path: str, option: str) -> None:
-    """Write this process's pid where an option says, if it says so."""
-    if path:
+    """Write this process's pid where an option says, if it says so and a former image has not done it."""
+    if path and not vacuum.reclaim(path):
         log(f"writing pidfile to {path}")
         vacuum.add_pidfile(write_pidfile(path, os.getpid(), option=option))

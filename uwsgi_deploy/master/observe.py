@@ -107,6 +107,14 @@ class Observer:
             self._poll.unregister(end)
             end.close()
 
+    def channels(self) -> dict[int, int]:
+        """Generation of a template to the descriptor of its channel, for the master's next image."""
+        return {generation: end.fileno() for generation, end in self._channels.items()}
+
+    def pending_signals(self) -> tuple[int, ...]:
+        """Signals that arrived since the last observation; for a master that is about to be replaced."""
+        return self._wakeup.drain()
+
     def descriptors(self) -> list[int]:
         """Descriptors that are the master's alone; children close them."""
         return [*self._wakeup.descriptors, *self._watched, *(end.fileno() for end in self._channels.values())]

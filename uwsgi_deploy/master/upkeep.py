@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uwsgi_deploy.master.commands import Command, Reply, Request
-from uwsgi_deploy.master.executor import Resources
 from uwsgi_deploy.master.fleet import Fleet
+from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.status import status
 
 

@@ -22,10 +22,15 @@ class Opened(Protocol):
 
 
 class Vacuum:
-    """What the server created. `private` is, at any time, which descriptors only the master may hold."""
+    """What the server created. `private` is, at any time, which descriptors only the master may hold.
 
-    def __init__(self) -> None:
+    former_pidfiles: what the master's former image wrote; whoever asks for one of those paths gets it (`reclaim`).
+    """
+
+    def __init__(self, former_pidfiles: Iterable[PidFile] = ()) -> None:
         self._creator = os.getpid()
+        self._former = {pidfile.path: pidfile for pidfile in former_pidfiles}
+        self._reclaimed: set[str] = set()
         self.private: list[int] = []
         self.pidfiles: list[PidFile] = []
         self._listeners: tuple[Listener, ...] = ()
@@ -36,13 +41,33 @@ class Vacuum:
         self.pidfiles.append(pidfile)
         self.private.append(pidfile.descriptor)
 
+    def reclaim(self, path: str) -> bool:
+        """Keep the pid file of the former image at this path; False if there is none."""
+        pidfile = self._former.pop(os.path.abspath(path), None)
+        if pidfile is None:
+            return False
+        self.add_pidfile(pidfile)
+        self._reclaimed.add(pidfile.path)
+        return True
+
+    @property
+    def unclaimed_pidfiles(self) -> tuple[PidFile, ...]:
+        """What the former image wrote and nobody wants any more."""
+        return tuple(self._former.values())
+
     def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
         """Sockets were bound."""
-        self._listeners = listeners
+        self._listeners += listeners
 
     def add_intake(self, intake: Opened) -> None:
         """A way in for commands was opened."""
         self._intakes.append(intake)
+
+    def undo(self) -> None:
+        """This image cannot serve: remove what it made, and leave what was the former image's for it to take back."""
+        self.pidfiles = [pidfile for pidfile in self.pidfiles if pidfile.path not in self._reclaimed]
+        self._listeners = tuple(listener for listener in self._listeners if not listener.adopted)
+        self.clean()
 
     def clean(self) -> None:
         """Remove files that are still ours, close everything; nothing in a process that the application forked."""

@@ -14,13 +14,14 @@ import stat
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwsgi_deploy.config.platform import ActivatedSocket
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.errors import BindError
 from uwsgi_deploy.net import activation
 from uwsgi_deploy.net.address import Address, InheritedAddress, TcpAddress, UnixAddress, parse_address
+from uwsgi_deploy.net.bind_errors import bind_error, holder_of_path
 from uwsgi_deploy.types import Protocol
 
 DEFAULT_BACKLOG = 1024
@@ -33,7 +34,11 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket. `name` is as printed: `127.0.0.1:8000`, `:8000`, `/run/x.sock`, `@name`."""
+    """A listening socket. `name` is as printed: `127.0.0.1:8000`, `:8000`, `/run/x.sock`, `@name`.
+
+    key: the address as it was asked for, files with their directory; by it a reloaded server knows its sockets again.
+    adopted: whether it came so from the server's former image.
+    """
 
     socket: socket.socket
     protocol: Protocol
@@ -42,6 +47,13 @@ class Listener:
     created_inode: int | None = None
     auto_port: bool = False
     inherited: bool = False
+    key: str = ""
+    adopted: bool = False
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the socket's file; "" for one without."""
+        return "" if self.created_inode is None else self.key
 
     @property
     def is_unix(self) -> bool:
@@ -61,7 +73,7 @@ class Listener:
 
     def describe(self) -> str:
         """The start-up line about this socket, in uWSGI's words."""
-        if self.inherited:
+        if self.inherited or self.adopted:
             kind = "UNIX" if self.is_unix else "INET"
             return f"uwsgi socket {self.index} inherited {kind} address {self.name} fd {self.socket.fileno()}"
         kind = "UNIX" if self.is_unix else "TCP"
@@ -82,11 +94,13 @@ def bind_listeners(
     owner: tuple[int, int] | None = None,
     warn: Warn = _discard,
     activated: Sequence[ActivatedSocket] = (),
+    former: Sequence[Listener] = (),
 ) -> tuple[Listener, ...]:
     """Open every socket of the settings, non-blocking and closed on exec; BindError or ConfigError if one fails.
 
     owner: (uid, gid) that Unix sockets are given to (-1 leaves one as it is); None leaves them to the creator.
     activated: sockets that the service manager opened, which take the place of addresses that mean them.
+    former: sockets of the server's former image; those that are still wanted are taken from there.
     """
     addresses = [
         (address, protocol, text)
@@ -95,19 +109,42 @@ def bind_listeners(
     ]
     backlog = listen_backlog(settings.listen, warn)
     listeners: list[Listener] = []
+    available = list(former)
     try:
         for address, protocol, text in addresses:
-            opened = _open(address, settings, owner, warn)
-            listener = _adopt(opened, address, protocol, text=text, index=len(listeners))
+            key = _key(address, text)
+            known = next((one for one in available if (one.key, one.protocol) == (key, protocol)), None)
+            if known is not None:
+                available.remove(known)
+                listener = replace(known, index=len(listeners), adopted=True)
+                _update_mode(listener, settings)
+            else:
+                opened = _open(address, settings, owner, warn)
+                listener = _adopt(opened, address, protocol, text=text, index=len(listeners))
             listeners.append(listener)
             _listen(listener, settings, backlog)
     except BaseException:
-        close_listeners(listeners)
-        remove_unix_sockets(listeners)
+        fresh = [listener for listener in listeners if not listener.adopted]
+        close_listeners(fresh)
+        remove_unix_sockets(fresh)
         raise
     for line in activation.unused(activated, {listener.socket.fileno() for listener in listeners}):
         warn(line)
     return tuple(listeners)
+
+
+def _key(address: Address, text: str) -> str:
+    if isinstance(address, UnixAddress) and not address.abstract:
+        return os.path.abspath(address.path)
+    return text.strip()
+
+
+def _update_mode(listener: Listener, settings: SocketSettings) -> None:
+    try:
+        if listener.path and os.lstat(listener.path).st_ino == listener.created_inode:
+            os.chmod(listener.path, settings.chmod_socket)
+    except OSError as error:
+        raise BindError(listener.name, f"its mode cannot be set: {error.strerror}") from None
 
 
 def check_addresses(settings: SocketSettings) -> None:
@@ -172,10 +209,10 @@ def remove_unix_sockets(listeners: Iterable[Listener]) -> list[str]:
 
 def _remove(listener: Listener) -> Iterable[str]:
     try:
-        if os.lstat(listener.name).st_ino != listener.created_inode:
+        if os.lstat(listener.path).st_ino != listener.created_inode:
             yield f"VACUUM WARNING: unix socket {listener.name} changed inode. Skip removal"
             return
-        os.unlink(listener.name)
+        os.unlink(listener.path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -197,7 +234,8 @@ def listen_backlog(asked: int, warn: Warn = _discard) -> int:
 
 def _somaxconn() -> int:
     try:
-        return int(_read(SOMAXCONN_FILE))
+        with open(SOMAXCONN_FILE, "rb") as file:
+            return int(file.read())
     except (OSError, ValueError):
         return socket.SOMAXCONN  # a container without /proc: the constant of the C library
 
@@ -219,14 +257,15 @@ def _adopt(opened: socket.socket, address: Address, protocol: Protocol, *, text:
     """The Listener of a socket that was just opened."""
     opened.setblocking(False)
     opened.set_inheritable(False)
+    key = _key(address, text)
     if isinstance(address, TcpAddress):
         auto = address.port == 0
         name = f"{text.strip().rpartition(':')[0]}:{opened.getsockname()[1]}" if auto else text.strip()
-        return Listener(opened, protocol, name, index, auto_port=auto)
+        return Listener(opened, protocol, name, index, auto_port=auto, key=key)
     if isinstance(address, InheritedAddress):
-        return Listener(opened, protocol, _bound_name(opened), index, inherited=True)
+        return Listener(opened, protocol, _bound_name(opened), index, inherited=True, key=key)
     inode = None if address.abstract else os.lstat(address.path).st_ino
-    return Listener(opened, protocol, str(address), index, inode)
+    return Listener(opened, protocol, str(address), index, inode, key=key)
 
 
 def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
@@ -246,7 +285,7 @@ def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
         opened.listen(backlog)
     except OSError as error:
         # Linux reports a port that another socket listens on here when both set SO_REUSEADDR only after binding.
-        raise _bind_error(listener.name, error) from None
+        raise bind_error(listener.name, error) from None
 
 
 def _open_inherited(address: InheritedAddress) -> socket.socket:
@@ -291,7 +330,7 @@ def _open_tcp(address: TcpAddress, settings: SocketSettings, warn: Warn) -> sock
         opened.bind(where)
     except OSError as error:
         opened.close()
-        raise _bind_error(str(address), error) from None
+        raise bind_error(str(address), error) from None
     return opened
 
 
@@ -334,7 +373,7 @@ def _bind_unix(address: UnixAddress, where: str | bytes) -> socket.socket:
         opened.bind(where)
     except OSError as error:
         opened.close()
-        raise _bind_error(str(address), error) from None
+        raise bind_error(str(address), error) from None
     return opened
 
 
@@ -354,7 +393,7 @@ def _clear_stale(path: str) -> None:
     if refusal == errno.ENOENT:
         return
     if refusal != errno.ECONNREFUSED:
-        holder = _holder_of_path(path)
+        holder = holder_of_path(path)
         raise BindError(path, f"another process listens on it{holder}", hint="stop it or choose another path")
     try:
         os.unlink(path)
@@ -362,113 +401,3 @@ def _clear_stale(path: str) -> None:
         return
     except OSError as error:
         raise BindError(path, f"the stale socket there cannot be removed: {error.strerror}") from None
-
-
-# --- reasons ----------------------------------------------------------------------------------------------------------
-
-
-def _bind_error(address: str, error: OSError) -> BindError:
-    """A sentence for the reasons that people meet; the kernel's words for all others."""
-    if error.errno == errno.EADDRINUSE:
-        return _in_use(address)
-    if error.errno == errno.EACCES:
-        return BindError(address, _denied(address))
-    if error.errno == errno.EADDRNOTAVAIL:
-        return BindError(address, "no network interface of this machine has that address")
-    if error.errno == errno.ENOENT:
-        return BindError(address, f"the directory {os.path.dirname(address) or '.'} does not exist")
-    return BindError(address, error.strerror or str(error))
-
-
-def _denied(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if colon and "/" not in host and port.isdigit():
-        return f"permission denied; ports below {_first_free_port()} need root or CAP_NET_BIND_SERVICE"
-    directory = os.path.dirname(address) or "."
-    return f"permission denied; the user with uid {os.geteuid()} may not create files in {directory}"
-
-
-def _first_free_port() -> int:
-    try:
-        return int(_read("/proc/sys/net/ipv4/ip_unprivileged_port_start"))
-    except (OSError, ValueError):
-        return 1024
-
-
-def _in_use(address: str) -> BindError:
-    _, colon, port = address.rpartition(":")
-    holder = _holder_of_port(int(port)) if colon and port.isdigit() else ""
-    if holder == _SELF:
-        return BindError(address, "this server listens on it already", hint="the address is given twice")
-    return BindError(address, f"the address is already in use{holder}", hint="stop it or choose another address")
-
-
-_SELF = "\0self"
-LISTENING = "0A"  # TCP_LISTEN in the st column of /proc/net/tcp
-
-
-def _holder_of_port(port: int) -> str:
-    """` by process 123 (python app.py)` if /proc tells; best effort, "" if it does not."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for fields in _table(table):
-            if len(fields) > 9 and fields[3] == LISTENING and fields[1].endswith(f":{port:04X}"):
-                inodes.add(fields[9])
-    return _holder(inodes)
-
-
-def _holder_of_path(path: str) -> str:
-    wanted = {path, os.path.abspath(path)}
-    return _holder({fields[6] for fields in _table("/proc/net/unix") if len(fields) > 7 and fields[7] in wanted})
-
-
-def _table(name: str) -> list[list[str]]:
-    try:
-        lines = _read(name).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    return [line.split() for line in lines[1:]]
-
-
-def _holder(inodes: Iterable[str]) -> str:
-    targets = {f"socket:[{inode}]" for inode in inodes}
-    if not targets:
-        return ""
-    for pid in _pids():
-        if targets.intersection(_descriptors(pid)):
-            return _SELF if pid == os.getpid() else f" by process {pid} ({_command(pid)})"
-    return ""
-
-
-def _pids() -> Sequence[int]:
-    try:
-        # Ourselves first: the commonest cause is an address that is given twice.
-        return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), key=lambda pid: pid != os.getpid())
-    except OSError:
-        return ()
-
-
-def _descriptors(pid: int) -> Iterable[str]:
-    directory = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return
-    for name in names:
-        try:
-            yield os.readlink(f"{directory}/{name}")
-        except OSError:
-            continue
-
-
-def _command(pid: int) -> str:
-    try:
-        words = _read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
-    except OSError:
-        return "unknown"
-    return b" ".join(words).decode("utf-8", "replace").strip()[:80] or "unknown"
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

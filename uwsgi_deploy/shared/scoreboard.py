@@ -11,6 +11,8 @@ at the beginning of every request with a single call (`CoreRecords.begin`) and o
 be known of a request whose worker hangs in C code. A reader may see a text that is half overwritten.
 
 `announce()` wakes the master when something in the scoreboard is worth a look (a worker is ready, or its work is done).
+
+The master's is an unnamed file, so that a master that re-executes itself finds it again (`shared.lodging`).
 """
 
 from __future__ import annotations
@@ -125,24 +127,48 @@ class CoreRecords:
         self._integers[core * CORE_SLOTS + CoreField.THREAD] = thread
 
 
+# What other code must agree on to read a mapping that this code made.
+LAYOUT = " ".join(
+    map(str, (BANKS, RECORD_SLOTS, CORE_SLOTS, REQUEST_BYTES, *Field.__members__, *CoreField.__members__))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What a scoreboard consists of, for the operating system: an unnamed file, and eventfds that wake."""
+
+    map_fd: int
+    wake_fd: int
+    call_fd: int
+
+
 class Scoreboard:
     """Records and idle flags of `workers` workers, numbered from 1, with `cores` cores each. Create it before the first
-    fork."""
+    fork.
 
-    def __init__(self, workers: int, cores: int = 1) -> None:
+    adopted: descriptors of one that a former image of this process made, with this LAYOUT and the same numbers.
+    """
+
+    # Whether the mapping is a file that a next image of the process can find again.
+    LASTS = False
+
+    def __init__(self, workers: int, cores: int = 1, *, adopted: Descriptors | None = None) -> None:
         self.workers, self.cores = workers, cores
         records = workers * BANKS * RECORD_SLOTS * SLOT_BYTES
         self._cores_at = records
         idle = records + workers * BANKS * cores * CORE_SLOTS * SLOT_BYTES
-        self._map = mmap.mmap(-1, idle + workers * BANKS, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+        size = idle + workers * BANKS
+        self.descriptors = _open(size if self.LASTS else 0) if adopted is None else adopted
+        map_fd = self.descriptors.map_fd
+        self._map = mmap.mmap(map_fd, size, mmap.MAP_SHARED | (0 if map_fd >= 0 else mmap.MAP_ANONYMOUS))
         view = memoryview(self._map)
         self._slots = view[:records].cast("Q")
         self._instants = view[records:idle].cast("d")
         self._idle = view[idle:]
         self._bank = [0] * workers
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = self.descriptors.wake_fd
         # Workers call each other through it when one has no time for a new client (see `net.reactor.Siblings`).
-        self.call_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.call_fd = self.descriptors.call_fd
         self.idle: memoryview = self._idle[:workers]
 
     # --- for the worker that writes -----------------------------------------------------------------------------------
@@ -262,3 +288,13 @@ class Scoreboard:
         """Close the descriptors of this process; for a scoreboard that nobody else was given."""
         os.close(self._wake)
         os.close(self.call_fd)
+
+
+def _open(size: int) -> Descriptors:
+    """Descriptors for a mapping of `size` bytes that lasts; without a file for 0."""
+    map_fd = -1
+    if size:
+        map_fd = os.memfd_create("uwsgi-deploy-scoreboard", os.MFD_CLOEXEC)
+        os.ftruncate(map_fd, size)
+    wake, call = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
+    return Descriptors(map_fd, wake, call)

@@ -7,12 +7,13 @@ import itertools
 import pytest
 
 from uwsgi_deploy.errors import ServerError
-from uwsgi_deploy.master.fleet import TRANSITIONS, Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import FIRST_STAGE, TRANSITIONS, Fleet, Phase, ReloadKind, Template
 
 
 def test_every_phase_has_its_transitions() -> None:
     """The table of transitions is total."""
     assert set(TRANSITIONS) == set(Phase)
+    assert set(FIRST_STAGE) == set(ReloadKind)
 
 
 @pytest.mark.parametrize(("start", "end"), list(itertools.product(Phase, Phase)))
@@ -70,7 +71,7 @@ def test_templates() -> None:
 def test_stop_keeps_its_first_cause() -> None:
     """The error that ended a start is not overwritten, and a running reload is over."""
     fleet = Fleet(1, mercy=1.0)
-    fleet.begin_reload(brutal=False)
+    fleet.begin_reload(ReloadKind.WHOLE)
     error = ServerError("first")
     fleet.begin_stop(1.0, error=error)
     fleet.begin_stop(2.0, error=ServerError("second"))

@@ -9,7 +9,6 @@ import pytest
 from uwsgi_deploy.master.actions import (
     CloseListeners,
     Dismiss,
-    FinishReload,
     Kill,
     KillTemplate,
     OrderWorker,
@@ -17,7 +16,6 @@ from uwsgi_deploy.master.actions import (
     StopTemplate,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
-from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE, mercy, stop
 
@@ -204,82 +202,3 @@ def test_mercy_of_zero_is_endless() -> None:
     worker = add_worker(fleet, 1)
     fleet.begin_stop(0.0)
     assert Dismiss(worker.serial, signal.SIGTERM, None) in list(stop(fleet, 0.0))
-
-
-# --- reload -----------------------------------------------------------------------------------------------------------
-
-
-def test_reload_replaces_one_worker_after_the_other() -> None:
-    """A new worker is ready before an old one is told to leave; then it is the next one's turn."""
-    fleet = fleet_of(2)
-    old = [add_worker(fleet, wid) for wid in (1, 2)]
-    fleet.begin_reload(brutal=False)
-    assert list(reload(fleet, 0.0)) == [StartTemplate()]
-    template = add_template(fleet, ready=False)
-    assert list(reload(fleet, 0.0)) == []
-    template.ready = True
-    assert fleet.reload is not None
-    fleet.reload.promoted = True
-    for wid in (1, 2):
-        assert list(reload(fleet, 0.0)) == [OrderWorker(wid, 1)]
-        new = add_worker(fleet, wid, Phase.STARTING, generation=2)
-        assert list(reload(fleet, 0.0)) == []
-        new.move(Phase.READY)
-        assert next(reload(fleet, 0.0)) == Dismiss(old[wid - 1].serial, signal.SIGHUP, 61.0)
-        fleet.told(old[wid - 1], signal.SIGHUP, 61.0)
-    assert list(reload(fleet, 0.0)) == [FinishReload()]
-
-
-def test_reload_waits_for_a_bank() -> None:
-    """A slot whose predecessor still finishes requests has no room; the reload waits for it and is not over."""
-    fleet = fleet_of(1)
-    add_worker(fleet, 1, Phase.LEAVING)
-    add_worker(fleet, 1)
-    add_template(fleet)
-    fleet.begin_reload(brutal=False)
-    assert fleet.reload is not None
-    fleet.reload.promoted = True
-    assert list(reload(fleet, 0.0)) == []
-
-
-def test_brutal_reload_replaces_all_at_once() -> None:
-    """Loaded first, then everybody old goes; `respawn` fills the slots."""
-    fleet = fleet_of(2)
-    old = [add_worker(fleet, wid) for wid in (1, 2)]
-    fleet.begin_reload(brutal=True)
-    add_template(fleet)
-    assert fleet.reload is not None
-    fleet.reload.promoted = True
-    assert list(reload(fleet, 0.0)) == [Dismiss(w.serial, signal.SIGQUIT, IMMEDIATE_GRACE) for w in old]
-    for worker in old:
-        fleet.told(worker, signal.SIGQUIT, 1.0)
-    assert list(respawn(fleet, 0.0)) == [OrderWorker(1, 1), OrderWorker(2, 1)]
-    assert list(reload(fleet, 0.0)) == [FinishReload()]
-
-
-def test_reload_ends_with_a_stop() -> None:
-    """A stopping server loads nothing."""
-    fleet = fleet_of(1)
-    fleet.begin_reload(brutal=False)
-    fleet.begin_stop(0.0)
-    assert list(reload(fleet, 0.0)) == []
-
-
-def test_second_reload_is_remembered() -> None:
-    """Code that changed while a reload runs is loaded by another one after it."""
-    fleet = fleet_of(1)
-    assert fleet.begin_reload(brutal=False)
-    assert not fleet.begin_reload(brutal=True)
-    assert fleet.reload is not None
-    assert (fleet.reload.again, fleet.reload.brutal) == (True, True)
-
-
-def test_old_templates_retire() -> None:
-    """A template goes when its successor is loaded, not while that is loading."""
-    fleet = fleet_of(1)
-    new = add_template(fleet, ready=False)
-    assert list(retire_templates(fleet, 0.0)) == []
-    new.ready = True
-    assert list(retire_templates(fleet, 0.0)) == [StopTemplate(1)]
-    fleet.templates[0].stopping = True
-    assert list(retire_templates(fleet, 0.0)) == []

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.master.support import add_worker, fleet_of
 from uwsgi_deploy.config.settings import RecyclingSettings
 from uwsgi_deploy.master.actions import Dismiss, OrderWorker, Recycle, StartTemplate, WakeAt
-from uwsgi_deploy.master.fleet import Phase, Reload
+from uwsgi_deploy.master.fleet import Phase, ReloadKind, Stage
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
@@ -87,9 +87,10 @@ def test_a_reload_replaces_everybody_anyway() -> None:
     """As long as its application is not loaded, though, recycling goes on."""
     fleet = fleet_of(1, ready=True)
     fleet.slot(1).workers[0].outlived = True
-    fleet.reload = Reload(brutal=False, beyond=1)
+    fleet.begin_reload(ReloadKind.WHOLE)
+    assert fleet.reload is not None
     assert list(succession(fleet, 5.0)) == [OrderWorker(1, 1)]
-    fleet.reload.promoted = True
+    fleet.reload.stage = Stage.ROLLING
     assert list(succession(fleet, 5.0)) == []
 
 

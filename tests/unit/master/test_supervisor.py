@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Template
 from uwsgi_deploy.master.supervisor import Supervisor
 
 
@@ -37,7 +37,7 @@ def test_a_life() -> None:
     supervisor.tell(Fleet(1, mercy=60.0), 1.0)
     fleet = serving()
     supervisor.tell(fleet, 2.0)
-    fleet.begin_reload(brutal=False)
+    fleet.begin_reload(ReloadKind.WHOLE)
     supervisor.tell(fleet, 3.5)
     fleet.reload = None
     supervisor.tell(fleet, 4.0)

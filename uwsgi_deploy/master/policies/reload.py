@@ -1,28 +1,74 @@
-"""New code: load it beside the old, start a new worker, and only when that serves let an old one leave.
+"""Something new: prepare it beside the old, start a new worker, and only when that serves let an old one leave.
 
 One worker at a time, so that never more than one process is too many and a new version that cannot start takes nobody
-with it. A brutal reload (uWSGI's SIGTERM) loads first, too, and then replaces all workers at once. Pure.
+with it. A brutal reload (uWSGI's SIGTERM) prepares first, too, and then replaces all workers at once. Until the last
+old worker is told to leave the old template lives: a reload that fails half-way is turned back from there. Pure.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from uwsgi_deploy.master.actions import Action, Dismiss, FinishReload, OrderWorker, StartTemplate, StopTemplate
-from uwsgi_deploy.master.fleet import Fleet, Phase, WorkerSlot
+from uwsgi_deploy.master.actions import (
+    Action,
+    ChainVictim,
+    CheckConfiguration,
+    Dismiss,
+    FinishReload,
+    GiveUpReload,
+    OrderWorker,
+    ReplaceMaster,
+    StartTemplate,
+    StopTemplate,
+    WakeAt,
+)
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, WorkerSlot
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
+
+# How often a chain reload says for whom it waits (uWSGI: once a second).
+CHAIN_NEWS = 1.0
 
 
 def reload(fleet: Fleet, now: float) -> Iterator[Action]:
     """The next step of the running reload, if one is running."""
-    if fleet.reload is None or fleet.stop is not None:
+    running = fleet.reload
+    if running is None or fleet.stop is not None or not fleet.booted:
         return
-    if not fleet.reload.promoted:
-        if fleet.candidate is None:
-            yield StartTemplate()
+    if running.failure:
+        yield GiveUpReload(running.failure)
+    else:
+        yield from STEPS[running.stage](fleet, now)
+
+
+def retire_templates(fleet: Fleet, _now: float) -> Iterator[Action]:
+    """When no reload runs, only the newest template has something to do."""
+    newest = fleet.template
+    if newest is None or fleet.reload is not None:
         return
-    if fleet.template is None:
+    for template in fleet.templates:
+        if template.generation < newest.generation and not template.stopping:
+            yield StopTemplate(template.generation)
+
+
+def _check(fleet: Fleet, _now: float) -> Iterator[Action]:
+    if fleet.checker is None:
+        yield CheckConfiguration()
+
+
+def _replace_master(fleet: Fleet, _now: float) -> Iterator[Action]:
+    # A worker that was only ordered has no pid yet; a moment later it has one, or will never exist.
+    if not any(worker.phase is Phase.ORDERED for worker in fleet.workers()):
+        yield ReplaceMaster()
+
+
+def _load(fleet: Fleet, now: float) -> Iterator[Action]:
+    if fleet.candidate is None and fleet.template_not_before <= now:
+        yield StartTemplate()
+
+
+def _roll(fleet: Fleet, now: float) -> Iterator[Action]:
+    if fleet.template is None or fleet.reload is None:
         return  # the template died; `respawn` gets a new one when a slot is empty
     if fleet.reload.brutal:
         yield from _replace_at_once(fleet)
@@ -30,16 +76,16 @@ def reload(fleet: Fleet, now: float) -> Iterator[Action]:
         yield from _replace_in_turn(fleet, now)
 
 
-def retire_templates(fleet: Fleet, _now: float) -> Iterator[Action]:
-    """A template that has a loaded successor has nothing more to do."""
-    newest = fleet.template
-    for template in fleet.templates:
-        if newest is not None and template.generation < newest.generation and not template.stopping:
-            yield StopTemplate(template.generation)
+STEPS: Mapping[Stage, Callable[[Fleet, float], Iterator[Action]]] = {
+    Stage.CHECKING: _check,
+    Stage.REPLACING: _replace_master,
+    Stage.LOADING: _load,
+    Stage.ROLLING: _roll,
+}
 
 
 def _replace_at_once(fleet: Fleet) -> Iterator[Action]:
-    old = [worker for worker in fleet.workers() if _is_old(fleet, worker.generation) and worker.stays]
+    old = [worker for worker in fleet.workers() if worker.stays and fleet.is_old(worker)]
     for worker in old:
         if worker.phase is not Phase.ORDERED:
             yield Dismiss(worker.serial, signal.SIGQUIT, IMMEDIATE_GRACE)
@@ -49,24 +95,40 @@ def _replace_at_once(fleet: Fleet) -> Iterator[Action]:
 
 def _replace_in_turn(fleet: Fleet, now: float) -> Iterator[Action]:
     for slot in fleet.slots:
-        staying = slot.staying
-        if len(staying) > 1 and staying[-1].phase is Phase.READY:
-            for worker in staying[:-1]:
-                yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
+        if any(worker.phase is Phase.READY and not fleet.is_old(worker) for worker in slot.staying):
+            for worker in slot.staying:
+                if fleet.is_old(worker) and worker.phase is not Phase.ORDERED:
+                    yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
     if any(worker.phase in (Phase.ORDERED, Phase.STARTING) for worker in fleet.workers()):
+        yield from _chain_news(fleet, now)
         return  # one at a time: somebody is on the way in
-    remaining = [slot for slot in fleet.slots if any(_is_old(fleet, w.generation) for w in slot.staying)]
-    if not remaining:
-        if all(slot.staying for slot in fleet.slots):
-            yield FinishReload()
+    old = [slot for slot in fleet.slots if any(fleet.is_old(worker) for worker in slot.staying)]
+    remaining = [slot for slot in old if slot.wanted]
+    if remaining:
+        yield from _successor(fleet, next((slot for slot in remaining if len(slot.staying) == 1), None), now)
         return
-    yield from _successor(next((slot for slot in remaining if len(slot.staying) == 1), None), now)
+    for slot in old:  # the server has fewer workers now
+        for worker in slot.staying:
+            yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
+    if all(slot.staying for slot in fleet.slots if slot.wanted):
+        yield FinishReload()
 
 
-def _successor(slot: WorkerSlot | None, now: float) -> Iterator[Action]:
-    if slot is not None and slot.free_bank is not None and slot.not_before <= now:
-        yield OrderWorker(slot.wid, slot.free_bank)
+def _successor(fleet: Fleet, slot: WorkerSlot | None, now: float) -> Iterator[Action]:
+    if slot is None or slot.free_bank is None or slot.not_before > now:
+        return
+    running = fleet.reload
+    if running is not None and running.kind is ReloadKind.CHAIN and running.victim != slot.wid:
+        yield ChainVictim(slot.wid, waiting=False)
+    yield OrderWorker(slot.wid, slot.free_bank)
 
 
-def _is_old(fleet: Fleet, generation: int) -> bool:
-    return fleet.template is not None and generation < fleet.template.generation
+def _chain_news(fleet: Fleet, now: float) -> Iterator[Action]:
+    running = fleet.reload
+    if running is None or running.kind is not ReloadKind.CHAIN or not running.victim:
+        return
+    if now - running.told_at >= CHAIN_NEWS:
+        yield ChainVictim(running.victim, waiting=True)
+        yield WakeAt(now + CHAIN_NEWS)
+    else:
+        yield WakeAt(running.told_at + CHAIN_NEWS)

@@ -30,14 +30,15 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
         return
     for slot in needy:
         bank = slot.free_bank
-        if bank is not None:
+        # A template from before the number of workers grew cannot fork those that are new.
+        if bank is not None and slot.wid <= fleet.template.processes:
             yield OrderWorker(slot.wid, bank)
 
 
 def _needs_worker(slot: WorkerSlot, now: float) -> bool:
     if slot.cramped and slot.workers:
         return False  # there is no memory for two
-    return not slot.staying and slot.free_bank is not None and slot.not_before <= now
+    return slot.wanted and not slot.staying and slot.free_bank is not None and slot.not_before <= now
 
 
 def pause_after(failures: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
-from uwsgi_deploy.master.actions import Action, CloseListeners, Dismiss, Kill, KillTemplate, StopTemplate
+from uwsgi_deploy.master.actions import Action, CloseListeners, Dismiss, Kill, KillChecker, KillTemplate, StopTemplate
 from uwsgi_deploy.master.fleet import Fleet, Phase
 
 # How long a worker may take to leave at once before it is killed.
@@ -26,6 +26,8 @@ def stop(fleet: Fleet, _now: float) -> Iterator[Action]:
     if fleet.stop is None:
         return
     yield CloseListeners()
+    if fleet.checker is not None:
+        yield KillChecker()
     for template in fleet.templates:
         if not template.stopping:
             yield StopTemplate(template.generation)
@@ -46,6 +48,8 @@ def mercy(fleet: Fleet, now: float) -> Iterator[Action]:
     for template in fleet.templates:
         if template.deadline is not None and template.deadline <= now:
             yield KillTemplate(template.generation)
+    if fleet.checker is not None and fleet.checker.deadline is not None and fleet.checker.deadline <= now:
+        yield KillChecker()
 
 
 def mercy_of(fleet: Fleet) -> float | None:

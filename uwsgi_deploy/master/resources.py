@@ -1,0 +1,38 @@
+"""What the master opened before it began to supervise, and what its children use of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.image import Image
+from uwsgi_deploy.master.milestones import Milestones
+from uwsgi_deploy.master.observe import Intake
+from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.process.pidfile import PidFile
+from uwsgi_deploy.shared.lodging import LodgingScoreboard
+from uwsgi_deploy.worker.template import Serve
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """See the module. `private` are descriptors that children must close, at any time; `intakes` bring requests, the
+    master watches them; `milestones` are reached in the first start.
+
+    leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
+    process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
+    """
+
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    scoreboard: LodgingScoreboard
+    serve: Serve
+    private: Sequence[int] = ()
+    intakes: tuple[Intake, ...] = ()
+    milestones: Milestones | None = None
+    leaving: tuple[Listener, ...] = ()
+    pidfiles: Sequence[PidFile] = ()
+    leaving_pidfiles: tuple[PidFile, ...] = ()
+    image: Image | None = None
+    previous: bytes | None = None
