@@ -189,7 +189,8 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
     titles.set_title(settings.identity, titles.worker_role(order.wid))
     context.scoreboard.occupy(order.wid, order.bank, generation=context.generation, started=int(time.time()))
     try:
-        _hooks_of(settings).run(Phase.POST_FORK)
+        if inheritance.prepared.has_hooks:
+            _hooks_of(settings).run(Phase.POST_FORK)
         if application is None:
             application = load(settings)
     except ServerError as error:
