@@ -32,6 +32,7 @@ from uwsgi_deploy.process.hooks import HookFailed, HookRunner
 from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker import channel
+from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
@@ -61,10 +62,11 @@ class TemplateContext:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What workers are forked with. application: None with lazy-apps."""
+    """What workers are forked with. application: None with lazy-apps. ballast: see there, only to be kept."""
 
     application: Application | None
     prepared: Prepared
+    ballast: list[object]
 
 
 def run_template(context: TemplateContext) -> int:
@@ -93,8 +95,9 @@ def run_template(context: TemplateContext) -> int:
         context.reporter.report_modules()
     _forget_looked_up_names()
     rehearse()
-    inheritance = Inheritance(application, prepare(context.settings, context.listeners))
+    prepared = prepare(context.settings, context.listeners)
     gc.collect()
+    inheritance = Inheritance(application, prepared, fill_pools())
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
     _obey(context, inheritance)
