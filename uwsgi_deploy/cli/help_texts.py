@@ -56,6 +56,8 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "touch-reload": "FILE",
     "touch-workers-reload": "FILE",
     "touch-chain-reload": "FILE",
+    "touch-exec": "FILE COMMAND",
+    "hook-touch": "FILE ACTION:ARGUMENTS",
     "fs-reload": "PATH",
     "fs-brutal-reload": "PATH",
     "py-auto-reload-ignore": "MODULE",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from uwsgi_deploy.config.hooks import Phase, check_hooks, steps
+from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError
@@ -38,6 +38,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
+    _check_touched(settings, origins)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -58,6 +59,21 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
         if getattr(settings.recycling, name):
             option = name.replace("_", "-")
             raise ConfigError(origins.get(option, BUILT_IN), f"'{option}' needs a master", hint="set master = true")
+
+
+def _check_touched(settings: Settings, origins: Mapping[str, str]) -> None:
+    """A file and what is to be done, in one value."""
+    for option, values in (("touch-exec", settings.watching.touch_exec), ("hook-touch", settings.watching.hook_touch)):
+        origin = origins.get(option, BUILT_IN)
+        for value in values:
+            words = value.split(None, 1)
+            if len(words) < 2:
+                raise ConfigError(origin, f"'{option}' needs a file and what to do, not '{value}'")
+            if option == "hook-touch":
+                try:
+                    parse_action(words[1], option)
+                except ConfigError as error:
+                    raise ConfigError(origin, f"'{option}': {error.message}", hint=error.hint) from None
 
 
 def _check_recycling(settings: Settings, origins: Mapping[str, str]) -> None:

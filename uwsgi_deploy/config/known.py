@@ -52,7 +52,7 @@ NOT_YET: Mapping[str, str] = {
         catch-exceptions reload-on-exception reload-on-exception-type reload-on-exception-value
         reload-on-exception-repr exception-handler""",
     "reloading": """
-        touch-mules-reload touch-spoolers-reload touch-exec touch-signal hook-touch
+        touch-mules-reload touch-spoolers-reload touch-signal
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch
         notify-socket pause suspend resume""",
     "recycling and limits": """

@@ -319,7 +319,7 @@ def _open_intakes(settings: Settings, vacuum: Vacuum) -> tuple[Intake, ...]:
         fifo = MasterFifo(settings.control.master_fifo)
         vacuum.add_intake(fifo)
         intakes.append(fifo)
-    if (touch := touch_files(settings.watching)) is not None:
+    if (touch := touch_files(settings)) is not None:
         intakes.append(touch)
     if settings.control.control_socket != OFF:
         control = open_control(settings.control.control_socket, os.environ)

@@ -33,6 +33,12 @@ class WatchingSettings:
     touch_chain_reload: tuple[str, ...] = option(
         (), help="Reload the workers one after the other when this file is touched, appears or disappears."
     )
+    touch_exec: tuple[str, ...] = option(
+        (), help="Run a command when a file is touched, appears or disappears; the server does not wait for it."
+    )
+    hook_touch: tuple[str, ...] = option(
+        (), help="Perform an action of hooks in the master when a file is touched, appears or disappears."
+    )
     fs_reload: tuple[str, ...] = option(
         (), help="Reload when this file or anything directly in this directory changes, appears or disappears."
     )

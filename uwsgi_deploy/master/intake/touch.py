@@ -9,17 +9,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
-from uwsgi_deploy.config.settings.watching import WatchingSettings
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.commands import Command, Request
+from uwsgi_deploy.master.hooks import runner_of
 from uwsgi_deploy.master.observe import Observer
+from uwsgi_deploy.process.command import Interrupted, start_shell
+from uwsgi_deploy.process.hooks import HookExit, HookRunner
 
 INTERVAL = 1.0
 
 State: TypeAlias = object
 """What a path looked like; any other value is a change."""
+
+
+Effect: TypeAlias = Callable[[], Command | None]
+"""What to do about a change; a command is the master's to obey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,12 @@ class Meaning:
 
 @dataclass(slots=True)
 class Watch:
-    """One path, what it means, and how it looked last."""
+    """One path, how it looked last, and what to do and to say when it changes."""
 
     path: str
-    meaning: Meaning
+    look: Callable[[str], State]
+    words: str
+    effect: Effect
     state: State
 
 
@@ -83,21 +94,62 @@ class TouchFiles:
         """What the changes since the last call mean; several that mean the same are one request."""
         told = set()
         for watch in self._watches:
-            state = watch.meaning.look(watch.path)
+            state = watch.look(watch.path)
             if state == watch.state:
                 continue
             watch.state = state
-            log(f"*** {watch.path} has been touched... {watch.meaning.words} !!! ***")
-            if watch.meaning.command not in told:
-                told.add(watch.meaning.command)
-                yield Request(watch.meaning.command, f"touch of {watch.path}")
+            log(f"*** {watch.path} has been touched... {watch.words} !!! ***")
+            command = watch.effect()
+            if command is not None and command not in told:
+                told.add(command)
+                yield Request(command, f"touch of {watch.path}")
 
 
-def touch_files(settings: WatchingSettings) -> TouchFiles | None:
+def touch_files(settings: Settings) -> TouchFiles | None:
     """The files that the settings name, as they look now; None when they name none."""
-    watches = [
-        Watch(path, meaning, meaning.look(path))
-        for field, meaning in BY_OPTION.items()
-        for path in map(os.path.abspath, filter(None, getattr(settings, field)))
-    ]
+    watches = [*_commands(settings), *_actions(settings)]
     return TouchFiles(watches) if watches else None
+
+
+def _commands(settings: Settings) -> Iterator[Watch]:
+    for field, meaning in BY_OPTION.items():
+        for path in map(os.path.abspath, filter(None, getattr(settings.watching, field))):
+            effect = partial(_obeyed, meaning.command)
+            yield Watch(path, meaning.look, meaning.words, effect, meaning.look(path))
+
+
+def _obeyed(command: Command) -> Command:
+    return command
+
+
+def _actions(settings: Settings) -> Iterator[Watch]:
+    """touch-exec and hook-touch: `FILE WHAT`, as `config.checks` has seen to."""
+    runner = runner_of(settings)
+    for option, effect in (("touch_exec", partial(_execute, settings)), ("hook_touch", partial(_perform, runner))):
+        for value in getattr(settings.watching, option):
+            name, what = value.split(None, 1)
+            path = os.path.abspath(name)
+            yield Watch(path, state_of_file, f"running {what}", partial(effect, what), state_of_file(path))
+
+
+def _execute(settings: Settings, command: str) -> None:
+    """Start a command and go on; its end is seen with those of all children."""
+    pairs = (entry.partition("=") for entry in settings.application.env)
+    environ = {**os.environ, **{name: value for name, _, value in pairs}}
+    try:
+        start_shell(command, environ=environ)
+    except OSError as error:
+        log(f"*** touch-exec: cannot run {command}: {error.strerror} ***")
+
+
+def _perform(runner: HookRunner, action: str) -> Command | None:
+    """An action of a hook; as in uWSGI one that fails ends nothing."""
+    try:
+        runner.run_action(action, "hook-touch")
+    except HookExit:
+        return Command.STOP
+    except ServerError as error:
+        log(f"*** {error} ***")
+    except Interrupted:
+        pass  # the signal that interrupted is about to be read
+    return None
