@@ -10,9 +10,11 @@ the application's module is imported twice in a row, by two processes; what the 
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator
 
 import click
+from flask import Flask
 from flask.cli import ScriptInfo
 from flask.helpers import get_debug_flag
 
@@ -21,7 +23,7 @@ from flask_integration.launch import http_socket, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
 from uwsgi_deploy.config.controls import CONTROLS_BY_NAME
-from uwsgi_deploy.config.raw import RawOption
+from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.config.schema import BY_NAME, did_you_mean
 from uwsgi_deploy.launch import Launch, first_name
 
@@ -34,31 +36,44 @@ app.config["UWSGI"]; without any address it is port 5000 on 127.0.0.1, or $PORT 
 here: the number of processes is --processes or --workers.
 """
 
-OWN_OPTIONS = ("host", "port", "debug")
+OWN_OPTIONS = ("host", "port", "debug", "reload")
 NAMES_APPLICATION = frozenset({"module", "wsgi-file"})
 
 
-def serve(host: str | None, port: int | None, debug: bool | None) -> None:
+def serve(host: str | None, port: int | None, debug: bool | None, reload: bool | None) -> None:
     """Look, tell, and become the server."""
     context = click.get_current_context()
     if debug is not None:
         os.environ["FLASK_DEBUG"] = "1" if debug else "0"
     try:
         address = tuple(http_socket(host, port, os.environ))
-        given = (*environment_options(context), *address, *server_options(context))
+        wish = () if reload is None else (RawOption("autoreload", "true" if reload else "false", COMMAND_LINE),)
+        given = (*environment_options(context), *address, *wish, *server_options(context))
         info = context.ensure_object(ScriptInfo)
         project: tuple[RawOption, ...] = ()
         served = next((option.value for option in reversed(given) if first_name(option) in NAMES_APPLICATION), None)
         if served is None:
-            app = info.load_app()
-            served = info.app_import_path or app.import_name
-            project = conf.options(app)
+            app = load(info, forgiving=bool(reload))
+            served = info.app_import_path or (app.import_name if app is not None else "of this directory")
+            project = conf.options(app) if app is not None else ()
             os.environ.update(discovery.environment(info))
         launch = plan(project, given, replaced=frozenset(option.name for option in address))
         show_banner(served, launch)
         replace_process(launch.arguments, launch.handover)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+
+
+def load(info: ScriptInfo, *, forgiving: bool) -> Flask | None:
+    """The application. forgiving: one that is broken is shown and is None, the server waits for its fix."""
+    try:
+        return info.load_app()
+    except Exception as error:  # the application's own code
+        if not forgiving:
+            raise
+        shown = error.format_message() if isinstance(error, click.ClickException) else traceback.format_exc()
+        click.echo(f"{shown}\nThe server starts nevertheless and reloads when the code changes.", err=True)
+        return None
 
 
 def environment_options(context: click.Context) -> Iterator[RawOption]:
@@ -82,7 +97,7 @@ def show_banner(served: str, launch: Launch) -> None:
     cores = f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
     click.echo(f" * Serving Flask app '{served}'")
     if get_debug_flag():
-        click.echo(" * Debug mode: on (without debugger and reloader: `flask run --debug` has them)")
+        click.echo(" * Debug mode: on (without debugger: `flask run --debug` has one; --reload reloads)")
     else:
         click.echo(" * Debug mode: off")
     for address in sockets.http_socket:
@@ -117,6 +132,12 @@ command = ServerCommand(
             ["--port", "-p"], type=click.IntRange(0, 65535), envvar=variables("PORT"), help="The port to bind to."
         ),
         click.Option(["--debug/--no-debug"], default=None, help="Set debug mode; there is no debugger here."),
+        click.Option(
+            ["--reload/--no-reload"],
+            default=None,
+            envvar="FLASK_UWSGI_RUN_RELOAD",
+            help="For development: reload when the code changes, and wait for the fix of code that is broken.",
+        ),
         *click_options(without={"-h", "-p"}),
     ],
     context_settings={"max_content_width": 110},

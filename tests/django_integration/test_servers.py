@@ -18,6 +18,7 @@ import pytest
 
 from tests.django_integration.conftest import Project
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
 
 SETTINGS = "company.sites.main.settings"
 DJANGO_ADMIN = Path(sys.executable).with_name("django-admin")
@@ -207,3 +208,20 @@ def test_the_verbs_find_the_projects_server(project: Project) -> None:
         assert run(project, [*manage, "stop"]).returncode == 0
         assert server.wait_end(1) == 0
         assert run(project, [*manage, "status"]).returncode in (3, 4)  # 4: servers of other tests run
+
+
+@pytest.mark.parametrize("broken_at", ["start", "later"])
+def test_reload(project: Project, broken_at: str) -> None:
+    """--reload serves changed code; broken code is shown and waited for, also when it was broken from the beginning."""
+    urls = project.directory / "company/sites/main/urls.py"
+    right = urls.read_text()
+    if broken_at == "start":
+        urls.write_text("def broken(:\n")
+    options = ("127.0.0.1:0", "--reload", "--py-autoreload", "0.2")
+    with ServerProcess(*options, launcher=project.manage, timeout=60) as server:
+        if broken_at == "later":
+            facts(server)
+            urls.write_text("def broken(:\n")
+        server.wait_for_log("SyntaxError", timeout=60)
+        urls.write_text(right.replace('"wsgi":', '"mended": True, "wsgi":'))
+        wait_until(lambda: b"mended" in server.get("/").body, 60, what="the new code")

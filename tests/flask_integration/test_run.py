@@ -124,7 +124,7 @@ def test_debug(flask_uwsgi_run: Run, arguments: dict[str, tuple[str, ...]]) -> N
     """The flag reaches the application; the banner says what it does not bring."""
     started = flask_uwsgi_run(*([] if arguments else ["--debug"]), **arguments)
     assert started.environment["FLASK_DEBUG"] == "1"
-    assert " * Debug mode: on (without debugger and reloader: `flask run --debug` has them)" in started.output
+    assert " * Debug mode: on (without debugger: `flask run --debug` has one; --reload reloads)" in started.output
     assert flask_uwsgi_run("--no-debug").environment["FLASK_DEBUG"] == "0"
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.flask_integration.conftest import HELLO
 from tests.support.server import ServerProcess
 from tests.support.verbs import verb
+from tests.support.waiting import wait_until
 from uwsgi_deploy import __version__
 
 FLASK = (sys.executable, "-m", "flask")
@@ -220,3 +221,23 @@ def test_the_verbs_find_the_applications_server(directory: Path) -> None:
         assert (result.returncode, result.stdout) == (0, f"stopped (pid {server.pid})\n")
         assert 'app.config["UWSGI"] is not known' in result.stderr
         assert server.wait_end(1) == 0
+
+
+@pytest.mark.parametrize("broken_at", ["start", "later"])
+def test_reload(directory: Path, broken_at: str) -> None:
+    """--reload serves changed code; broken code is shown and waited for, also when it was broken from the beginning."""
+    source = directory / "hello.py"
+    if broken_at == "start":
+        source.write_text("def broken(:\n")
+    options = ("-p", "0", "--reload", "--py-autoreload", "0.2")
+    with ServerProcess(
+        *options, launcher=launcher("--app", "hello"), directory=directory, wait=broken_at == "later", timeout=60
+    ) as server:
+        if broken_at == "later":
+            facts(server)
+            source.write_text("def broken(:\n")
+        server.wait_for_log("^SyntaxError: ", timeout=60, count=2 if broken_at == "start" else 1)
+        source.write_text(HELLO.replace('create_app("app")', 'create_app("mended")'))
+        if broken_at == "start":
+            server.wait_ready()
+        wait_until(lambda: facts(server)["name"] == "mended", 60, what="the new code")

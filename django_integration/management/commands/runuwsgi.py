@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
+import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import DatabaseError, connections
 
 from django_integration import addresses, checks
@@ -64,6 +65,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--ipv6", "-6", action="store_true", dest="use_ipv6", help="Use an IPv6 address.")
         parser.add_argument("--skip-checks", action="store_true", help="Skip system checks.")
+        parser.add_argument(
+            "--reload",
+            action="store_true",
+            help="For development: reload when the code changes, and wait for the fix of code that is broken.",
+        )
         add_arguments(parser)
 
     def handle(self, *_args: Any, **options: Any) -> NoReturn:
@@ -72,8 +78,10 @@ class Command(BaseCommand):
         defaults = self.defaults(use_ipv6=options["use_ipv6"])
         try:
             named, given = read_command_line(options, defaults)
+            if options["reload"]:
+                given.append(RawOption("autoreload", "true", COMMAND_LINE))
             if not options["skip_checks"]:
-                self.run_checks()
+                self.run_checks(forgiving=options["reload"])
             launch = plan(
                 settings,
                 (*named, *given),
@@ -99,10 +107,16 @@ class Command(BaseCommand):
             raise CommandError("Your Python does not support IPv6.")
         return addresses.Defaults(self.default_addr, self.default_addr_ipv6, ipv6=use_ipv6)
 
-    def run_checks(self) -> None:
-        """All system checks, as runserver runs them."""
+    def run_checks(self, *, forgiving: bool) -> None:
+        """All system checks, as runserver runs them. forgiving: what they find is shown and ends nothing."""
         self.stdout.write("Performing system checks...\n\n")
-        self.check(display_num_errors=True)
+        try:
+            self.check(display_num_errors=True)
+        except Exception as error:  # the project's own code
+            if not forgiving:
+                raise
+            shown = str(error) if isinstance(error, SystemCheckError) else traceback.format_exc()
+            self.stderr.write(f"{shown}\nThe server starts nevertheless and reloads when the code changes.")
 
     def warn_of_exposure(self, launch: Launch) -> None:
         """uwsgi.W001 for addresses that the system check could not know, from the command line or a file."""
