@@ -16,6 +16,8 @@ BUILT_IN = "default"
 # They are chosen by the bytes 0 to 9.
 MOST_FIFOS = 10
 NO_SOCKET = frozenset({OFF, "false", "no", "none", "0"})
+# Linux's, real-time signals included.
+MOST_SIGNALS = 64
 
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
@@ -35,6 +37,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_log_files(settings, origins)
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
+    _check_harakiri(settings, origins)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
@@ -47,6 +50,14 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     return settings
 
 
+def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:
+    harakiri = settings.harakiri
+    number = harakiri.harakiri_graceful_signal
+    if not 1 <= number <= MOST_SIGNALS:
+        origin = origins.get("harakiri-graceful-signal", BUILT_IN)
+        raise ConfigError(origin, f"'harakiri-graceful-signal' must be a signal's number, 1 to 64, not {number}")
+
+
 def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
     """Refuse what only a master can do: nobody else looks at files or listens to people."""
     for section in (settings.watching, settings.control):
@@ -54,11 +65,13 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
             name = field.name.replace("_", "-")
             if getattr(section, field.name) not in ("", (), OFF, False, 0):
                 raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
-    names = ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")
-    for name in names:
-        if getattr(settings.recycling, name):
-            option = name.replace("_", "-")
-            raise ConfigError(origins.get(option, BUILT_IN), f"'{option}' needs a master", hint="set master = true")
+    single: tuple[tuple[object, tuple[str, ...]], ...] = (
+        (settings.recycling, ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")),
+        (settings.harakiri, ("harakiri_graceful_timeout", "harakiri_queue_threshold", "harakiri_verbose")),
+    )
+    for name in [name for section, names in single for name in names if getattr(section, name)]:
+        option = name.replace("_", "-")
+        raise ConfigError(origins.get(option, BUILT_IN), f"'{option}' needs a master", hint="set master = true")
 
 
 def _check_touched(settings: Settings, origins: Mapping[str, str]) -> None:

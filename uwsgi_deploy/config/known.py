@@ -19,7 +19,6 @@ def words(text: str) -> frozenset[str]:
 # Options of uWSGI, by the subject that will bring them.
 NOT_YET: Mapping[str, str] = {
     "harakiri": """
-        harakiri harakiri-verbose harakiri-graceful-timeout harakiri-graceful-signal harakiri-queue-threshold
         harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook mule-harakiri spooler-harakiri cron-harakiri
         http-harakiri""",
     "the http router": """
@@ -140,7 +139,6 @@ SUBJECT_OF: Mapping[str, str] = {name: subject for subject, names in NOT_YET.ite
 """Name of an option that is not here yet to its subject."""
 
 SHORT_NOT_YET: Mapping[str, str] = {
-    "-t": "harakiri",
     "-x": "xml",
     "-y": "yaml",
     "-j": "json",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwsgi_deploy.shared.scoreboard import Running
+
 
 @dataclass(frozen=True, slots=True)
 class StartTemplate:
@@ -56,6 +58,54 @@ class Kill:
     """End a worker that did not end in time."""
 
     serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskForStacks:
+    """A worker's request is overdue: have it show its stacks, and wait for them until the instant `until`."""
+
+    serial: int
+    overdue: Running
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Report an overdue request, send its worker the graceful signal; it has until `until`."""
+
+    serial: int
+    signal: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate:
+    """Report an overdue request; its worker takes no new ones, and its other cores may finish until `until`."""
+
+    serial: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Report an overdue request, if that was not done, and kill its worker."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """The overdue request ended by itself."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutOffHarakiri:
+    """A request is overdue, but few clients wait: look again at the instant `until`."""
+
+    serial: int
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +171,10 @@ Action = (
     | GiveUpReload
     | ChainVictim
     | WakeAt
+    | AskForStacks
+    | Warn
+    | Isolate
+    | Execute
+    | Spare
+    | PutOffHarakiri
 )

@@ -53,6 +53,7 @@ from uwsgi_deploy.process.hooks import HookRunner
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
 from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker.template import Serve, load
 from uwsgi_deploy.worker.worker import WorkerContext, prepare, run_worker
 from uwsgi_deploy.wsgi.loader import check_application
@@ -198,6 +199,7 @@ def _run(
                 leaving_pidfiles=vacuum.unclaimed_pidfiles,
                 image=start.image,
                 previous=None if adoption.manifest is None else adoption.manifest.previous,
+                stacks=StackChannel(adoption.keepsake("stacks")),
             )
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)

@@ -14,31 +14,51 @@ from collections.abc import Callable
 from typing import Any
 
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master import harakiri_report
 from uwsgi_deploy.master.actions import (
     Action,
+    AskForStacks,
     ChainVictim,
     CheckConfiguration,
     CloseListeners,
     Dismiss,
+    Execute,
     FinishReload,
     GiveUpReload,
+    Isolate,
     Kill,
     KillChecker,
     KillTemplate,
     OrderWorker,
+    PutOffHarakiri,
     Recycle,
     ReplaceMaster,
+    Spare,
     StartTemplate,
     StopTemplate,
     WakeAt,
+    Warn,
 )
-from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, ReloadKind, Stage, Template
+from uwsgi_deploy.master.fleet import (
+    CaseStage,
+    Checker,
+    Fleet,
+    HarakiriCase,
+    Phase,
+    ReloadKind,
+    Stage,
+    Template,
+    Worker,
+)
+from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Observer
-from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE
+from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
+from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
 from uwsgi_deploy.master.reexecution import Reexecution
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
+from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import SpawnWorker
@@ -62,6 +82,8 @@ class Executor:
             self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
         self._now = 0.0
         self.reexecution = Reexecution(resources, fleet, observer)
+        stacks = resources.stacks
+        self.reexecution.keep("stacks", lambda: (stacks.descriptors, stacks.descriptors))
         self._steps: dict[type[Action], Callable[[Any], None]] = {
             StartTemplate: self._start_template,
             StopTemplate: self._stop_template,
@@ -78,6 +100,12 @@ class Executor:
             GiveUpReload: self._give_up_reload,
             ChainVictim: self._tell_chain_victim,
             WakeAt: self._wake_at,
+            AskForStacks: self._ask_for_stacks,
+            Warn: self._warn,
+            Isolate: self._isolate,
+            Execute: self._execute,
+            Spare: self._spare,
+            PutOffHarakiri: self._put_off_harakiri,
         }
 
     def perform(self, action: Action, now: float) -> None:
@@ -115,6 +143,7 @@ class Executor:
             channel=theirs,
             serve=resources.serve,
             reporter=reporter,
+            stacks=resources.stacks,
         )
 
         def body() -> int:
@@ -200,6 +229,96 @@ class Executor:
             log(f"worker {worker.wid} (pid: {worker.pid}) is taking too much time to die...NO MERCY !!!")
         worker.deadline = None
         _kill(worker.pid, signal.SIGKILL)
+
+    # --- overdue requests ---------------------------------------------------------------------------------------------
+
+    def _ask_for_stacks(self, action: AskForStacks) -> None:
+        worker = self._fleet.worker_of_serial(action.serial)
+        if worker is None:
+            return
+        overdue, last = action.overdue, worker.case
+        try:
+            asked = self._resources.stacks.ask(worker.pid)
+        except OSError:
+            asked = False  # it is ending
+        worker.case = HarakiriCase(
+            overdue.core,
+            overdue.started,
+            overdue.deadline,
+            overdue.by_user,
+            action.until if asked else self._now,
+            attempt=1 if last is None else last.attempt + 1,
+        )
+        self._wake_at(WakeAt(self._now + LOOK_AGAIN))
+
+    def _warn(self, action: Warn) -> None:
+        worker, case = self._open_case(action.serial)
+        if worker is None or case is None:
+            return
+        self._report(worker, graceful=True)
+        case.stage, case.until = CaseStage.WARNED, action.until
+        log(harakiri_report.warned(worker, action.signal, self._instant()))
+        if action.signal in signals.LIFE and worker.phase is not Phase.LEAVING:  # a worker leaves then
+            self._fleet.told(worker, action.signal, self._mercy_deadline())
+        _kill(worker.pid, action.signal)
+
+    def _isolate(self, action: Isolate) -> None:
+        worker, case = self._open_case(action.serial)
+        if worker is None or case is None:
+            return
+        self._report(worker, graceful=False)
+        case.stage, case.until = CaseStage.ISOLATED, action.until
+        log(harakiri_report.isolated(worker, action.until - self._now))
+        if worker.phase is not Phase.LEAVING:
+            self._fleet.told(worker, signal.SIGHUP, self._mercy_deadline())
+            _kill(worker.pid, signal.SIGHUP)
+
+    def _execute(self, action: Execute) -> None:
+        worker, case = self._open_case(action.serial)
+        if worker is None or case is None:
+            return
+        if case.stage is not CaseStage.ISOLATED:
+            self._report(worker, graceful=False)
+        case.stage = CaseStage.KILLED
+        self._fleet.slot(worker.wid).harakiri_count += 1
+        _kill(worker.pid, signal.SIGKILL)
+
+    def _spare(self, action: Spare) -> None:
+        worker, case = self._open_case(action.serial)
+        if worker is None or case is None:
+            return
+        self._resources.stacks.take(worker.pid)
+        if case.stage is not CaseStage.STACKS_ASKED:  # else nothing was said about it yet
+            log(harakiri_report.spared(worker))
+        worker.case = None
+
+    def _put_off_harakiri(self, action: PutOffHarakiri) -> None:
+        worker = self._fleet.worker_of_serial(action.serial)
+        if worker is None:
+            return
+        worker.harakiri_not_before = action.until
+        threshold = self._fleet.harakiri.harakiri_queue_threshold
+        log(harakiri_report.put_off(worker, self._fleet.listen_queue or 0, threshold))
+        self._wake_at(WakeAt(action.until))
+
+    def _open_case(self, serial: int) -> tuple[Worker | None, HarakiriCase | None]:
+        worker = self._fleet.worker_of_serial(serial)
+        return worker, None if worker is None else worker.case
+
+    def _report(self, worker: Worker, *, graceful: bool) -> None:
+        stacks = self._resources.stacks.take(worker.pid)
+        verbose = self._fleet.harakiri.harakiri_verbose
+        text = harakiri_report.report(
+            self._resources.scoreboard, worker, stacks, self._instant(), graceful=graceful, verbose=verbose
+        )
+        log(text)
+
+    def _instant(self) -> Instant:
+        return Instant(self._now, time.time())
+
+    def _mercy_deadline(self) -> float | None:
+        grace = mercy_of(self._fleet)
+        return None if grace is None else self._now + grace
 
     # --- the server ---------------------------------------------------------------------------------------------------
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from uwsgi_deploy.config.settings import RecyclingSettings
+from uwsgi_deploy.config.settings import HarakiriSettings, RecyclingSettings
 from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.process.memory import Usage
-from uwsgi_deploy.shared.scoreboard import BANKS
+from uwsgi_deploy.shared.scoreboard import BANKS, Running
 
 
 class Phase(Enum):
@@ -38,11 +38,38 @@ TRANSITIONS = {
 }
 
 
+class CaseStage(Enum):
+    """Where the case of an overdue request is."""
+
+    STACKS_ASKED = "stacks asked"
+    WARNED = "warned"  # with harakiri-graceful-signal
+    ISOLATED = "isolated"  # its siblings may finish
+    KILLED = "killed"
+
+
+@dataclass(slots=True)
+class HarakiriCase:
+    """A request of a worker is overdue: the one that `core` runs since `started`. Monotonic seconds.
+
+    until: when the present stage is over. attempt: from 1. has_stacks: whether the worker has shown them.
+    """
+
+    core: int
+    started: float
+    deadline: float
+    by_user: bool
+    until: float
+    attempt: int = 1
+    stage: CaseStage = CaseStage.STACKS_ASKED
+    has_stacks: bool = False
+
+
 @dataclass(slots=True)
 class Worker:
     """One worker process. `told` is the last signal the master sent it, `deadline` when it is killed.
 
     outlived: its work is done, it serves until its successor does. usage: its memory, when the master last looked.
+    running: what its cores ran at the last look. case: of an overdue request; no new one before harakiri_not_before.
     """
 
     serial: int
@@ -57,6 +84,9 @@ class Worker:
     deadline: float | None = None
     outlived: bool = False
     usage: Usage | None = None
+    running: Sequence[Running] = field(default_factory=list)  # a list: no part of the manifest
+    case: HarakiriCase | None = None
+    harakiri_not_before: float = 0.0
 
     def move(self, phase: Phase) -> None:
         """Go to another phase; a step that the table does not know is a bug of ours."""
@@ -84,6 +114,7 @@ class WorkerSlot:
     spawned: int = 0
     cramped: bool = False
     wanted: bool = True  # whether somebody should serve here
+    harakiri_count: int = 0
 
     @property
     def staying(self) -> list[Worker]:
@@ -224,6 +255,9 @@ class Fleet:
         self.last_reload = 0
         self.stop: Stop | None = None
         self.paused = False
+        self.harakiri = HarakiriSettings()
+        # Clients in the longest listen queue; looked at for harakiri-queue-threshold, None when nobody knows.
+        self.listen_queue: int | None = None
         self.alarm: float | None = None  # what policies asked for with WakeAt since the last round
         self.last_serial = 0
         self.last_generation = 0

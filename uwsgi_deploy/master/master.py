@@ -15,11 +15,12 @@ from uwsgi_deploy.master.actions import Action
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
 from uwsgi_deploy.master.executor import Executor
-from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, Template, Worker
+from uwsgi_deploy.master.fleet import CaseStage, Fleet, Phase, ReloadKind, Stage, Template, Worker
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
+from uwsgi_deploy.master.policies.harakiri import harakiri
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
 from uwsgi_deploy.master.policies.reload import reload, retire_templates
@@ -32,6 +33,7 @@ from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.upkeep import Upkeep
+from uwsgi_deploy.net.queue_length import queue_length
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookFailed
 from uwsgi_deploy.process.signals import Wakeup
@@ -39,7 +41,7 @@ from uwsgi_deploy.shared.scoreboard import Field, WorkerState
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
-POLICIES: tuple[Policy, ...] = (stop, mercy, retire_templates, lifetime, memory, respawn, reload, succession)
+POLICIES: tuple[Policy, ...] = (stop, mercy, harakiri, retire_templates, lifetime, memory, respawn, reload, succession)
 WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 
 # How often a worker is looked for that was ordered from a template that died, and how long at most: its channel may
@@ -65,7 +67,10 @@ class Master:
             settings.workers.processes, mercy=settings.workers.worker_reload_mercy, recycling=settings.recycling
         )
         self._sampler = Sampler(settings)
+        self._fleet.harakiri = settings.harakiri
+        self._listeners, self._stacks = resources.listeners, resources.stacks
         self._observer = Observer(wakeup, resources.scoreboard)
+        self._observer.watch(self._stacks.fileno(), self._read_stacks)
         self._executor = Executor(resources, self._fleet, self._observer)
         self._supervisor, self._milestones = supervisor, resources.milestones
         self._hooks = MasterHooks(settings)
@@ -139,6 +144,7 @@ class Master:
             self._unclaimed.clear()
         self._claim_orphans(now)
         self._read_scoreboard(now)
+        self._look_at_requests()
 
     def _obey(self, request: Request, now: float) -> None:
         """Do what is asked and answer. Each command has one method, which returns the answer."""
@@ -328,8 +334,9 @@ class Master:
         if worker.phase is Phase.LEAVING or ended.code == ExitCode.RETIRED:
             log(f"worker {worker.wid} killed successfully (pid: {worker.pid})")
             return
-        slot.failures = failures_after(slot.failures, now - worker.born)
-        slot.not_before = now + pause_after(slot.failures)
+        if worker.case is None:  # else it worked, and was killed for what it did
+            slot.failures = failures_after(slot.failures, now - worker.born)
+            slot.not_before = now + pause_after(slot.failures)
         reload = fleet.reload
         if reload is not None and slot.failures >= MOST_FAILED_SUCCESSORS and not fleet.is_old(worker):
             self._cancel_reload(f"worker {slot.wid} of the new application ends at once, {ended.describe()}")
@@ -418,6 +425,21 @@ class Master:
             milestone()
         except ServerError as error:
             self._fleet.begin_stop(now, error=error)
+
+    def _look_at_requests(self) -> None:
+        """What every core runs, and whether workers that were asked have shown their stacks."""
+        for worker in self._fleet.workers():
+            if worker.phase is not Phase.ORDERED:
+                worker.running = list(self._scoreboard.running(worker.wid, worker.bank))
+            if worker.case is not None and worker.case.stage is CaseStage.STACKS_ASKED:
+                worker.case.has_stacks = self._stacks.is_whole(worker.pid)
+        if self._fleet.harakiri.harakiri_queue_threshold and self._fleet.stop is None:
+            lengths = [queue_length(listener.socket) for listener in self._listeners]
+            self._fleet.listen_queue = max((length for length in lengths if length is not None), default=None)
+
+    def _read_stacks(self) -> tuple[Request, ...]:
+        self._stacks.read()
+        return ()
 
     def _all_ready(self) -> bool:
         return all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.image import Image
@@ -12,6 +12,7 @@ from uwsgi_deploy.master.observe import Intake
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.pidfile import PidFile
 from uwsgi_deploy.shared.lodging import LodgingScoreboard
+from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker.template import Serve
 
 
@@ -22,6 +23,7 @@ class Resources:
 
     leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
     process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
+    stacks: where workers show their stacks.
     """
 
     settings: Settings
@@ -36,3 +38,4 @@ class Resources:
     leaving_pidfiles: tuple[PidFile, ...] = ()
     image: Image | None = None
     previous: bytes | None = None
+    stacks: StackChannel = field(default_factory=StackChannel)

@@ -38,6 +38,7 @@ class Accounting:
         self._settings, self._write = settings, write
         self._record = scoreboard.record(wid)
         self._cores = scoreboard.core_records(wid)
+        self._time_limit = all_settings.harakiri.harakiri or inf
         self._clock_offset = time() - monotonic()
         self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
         process = ProcessFacts(os.getpid(), wid)
@@ -65,7 +66,7 @@ class Accounting:
     def begin(self, environ: Environ, started: float, core: int) -> None:
         """A request is about to run on `core`: tell the master, which sees to its deadline."""
         request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
-        self._cores.begin(core, started, inf, request)
+        self._cores.begin(core, started, started + self._time_limit, request)
 
     def end(self, core: int) -> None:
         """The request is over, with everything that belongs to it."""

@@ -31,6 +31,7 @@ from uwsgi_deploy.process.fork import fork_adopted
 from uwsgi_deploy.process.hooks import HookFailed, HookRunner
 from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
@@ -57,6 +58,7 @@ class TemplateContext:
     master_pid: int
     channel: socket.socket
     serve: Serve
+    stacks: StackChannel
     reporter: Reporter | None = None
 
 
@@ -95,6 +97,7 @@ def run_template(context: TemplateContext) -> int:
         context.reporter.report_modules()
     _forget_looked_up_names()
     rehearse()
+    context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
     inheritance = Inheritance(application, prepared, fill_pools())

@@ -36,6 +36,7 @@ from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines import threads
 from uwsgi_deploy.worker.held import HeldResponses
 from uwsgi_deploy.worker.retirement import Retirement
+from uwsgi_deploy.worker.watchdog import Watchdog
 from uwsgi_deploy.wsgi.body import live_input
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, Application, Outcome, handle_request
@@ -140,6 +141,9 @@ class Worker:
         except HookExit as error:
             log(str(error))
             return error.exit_code
+        limit = self._settings.harakiri.harakiri
+        if limit and self._context.master_pid is None:
+            Watchdog(self._context.scoreboard, limit, log).start()
         self._announce(WorkerState.IDLE)
         accounting = self._accounting
         threads.ThreadsEngine(

@@ -1,0 +1,123 @@
+"""What the log says about an overdue request: uWSGI's lines, which tools look for, and the stacks, which uWSGI lacks.
+
+Reads the scoreboard and /proc; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from uwsgi_deploy.logs.access import escape
+from uwsgi_deploy.master.fleet import HarakiriCase, Worker
+from uwsgi_deploy.process.signals import name as signal_name
+from uwsgi_deploy.shared.scoreboard import Running, RunningRequest, Scoreboard
+from uwsgi_deploy.shared.stack_dump import arrange
+
+_NOTHING_SHOWN = "none: the worker did not show them in time (it hangs in the kernel, or is suspended)"
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """The same moment by two clocks, in seconds: what records have, and what people read."""
+
+    monotonic: float
+    unix: float
+
+    def unix_of(self, monotonic: float) -> int:
+        """When something was, in unix time."""
+        return int(self.unix - (self.monotonic - monotonic))
+
+
+def report(scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *, graceful: bool, verbose: bool) -> str:
+    """All lines about the case of `worker` and what is done now. stacks: as faulthandler writes them."""
+    case = worker.case
+    assert case is not None
+    requests = {r.core: scoreboard.request(worker.wid, worker.bank, r.core) for r in worker.running}
+    accused = _overdue_first(worker, case)
+    lines = [
+        f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, "
+        f"graceful: {'yes' if graceful else 'no'}) ***",
+        *(_sentence(worker, r, requests[r.core], now) for r in accused if r.deadline <= now.monotonic),
+    ]
+    if verbose:
+        lines += _kernel_lines(worker.pid)
+    lines.append(f"HARAKIRI !!! worker {worker.wid} status !!!")
+    for running in worker.running:
+        request = requests[running.core]
+        since = now.unix_of(running.started)
+        lines.append(f"HARAKIRI [core {running.core}] {_client(request)} - {_what(request)} since {since}")
+    lines.append(f"HARAKIRI !!! end of worker {worker.wid} status !!!")
+    lines += _stack_lines(worker, case, requests, stacks)
+    for running in worker.running:
+        if running.deadline <= now.monotonic:
+            kind = "(user) " if running.by_user else ""
+            lines.append(f"HARAKIRI {kind}triggered by worker {worker.wid} core {running.core} !!!")
+    return "\n".join(lines)
+
+
+def _overdue_first(worker: Worker, case: HarakiriCase) -> list[Running]:
+    """What the worker runs. Others than the case's may be overdue, too, when they wait for the same thing."""
+    return sorted(worker.running, key=lambda running: running.core != case.core)
+
+
+def _sentence(worker: Worker, running: Running, request: RunningRequest, now: Instant) -> str:
+    age, limit = now.monotonic - running.started, running.deadline - running.started
+    whose = "uwsgi.set_user_harakiri" if running.by_user else "harakiri"
+    return (
+        f"HARAKIRI: {_what(request)} from {_client(request)} has run for {age:.1f} s on core {running.core} of worker "
+        f"{worker.wid} (pid: {worker.pid}); {whose} allows {limit:g} s"
+    )
+
+
+def _what(request: RunningRequest) -> str:
+    return escape(f"{request.method} {request.uri}")
+
+
+def _client(request: RunningRequest) -> str:
+    return escape(request.address) or "a Unix socket"
+
+
+def _kernel_lines(pid: int) -> Iterator[str]:
+    for name in ("syscall", "wchan"):
+        try:
+            with open(f"/proc/{pid}/{name}") as file:
+                text = file.read().strip()
+        except OSError as error:
+            text = f"cannot be read: {error.strerror}"
+        yield f"HARAKIRI: -- {name}> {text}"
+
+
+def _stack_lines(worker: Worker, case: HarakiriCase, requests: dict[int, RunningRequest], stacks: str) -> Iterator[str]:
+    yield f"HARAKIRI: stacks of worker {worker.wid} (pid: {worker.pid}):"
+    cores = [running.core for running in _overdue_first(worker, case)]
+    names = {requests[core].thread: f"core {core}, {_what(requests[core])}" for core in cores}
+    yield arrange(stacks, names) or _NOTHING_SHOWN
+
+
+def warned(worker: Worker, number: int, now: Instant) -> str:
+    """The line about a graceful signal; the case says until when."""
+    assert worker.case is not None
+    return (
+        f"HARAKIRI: graceful termination attempt on worker {worker.wid} with signal {number} ({signal_name(number)}). "
+        f"Next harakiri: {now.unix_of(worker.case.until)}"
+    )
+
+
+def isolated(worker: Worker, seconds: float) -> str:
+    """The line about siblings."""
+    return f"HARAKIRI: the other requests of worker {worker.wid} have {seconds:.1f} s to end"
+
+
+def spared(worker: Worker) -> str:
+    """The line about a request that ended after all."""
+    assert worker.case is not None
+    return f"HARAKIRI: the request on core {worker.case.core} of worker {worker.wid} ended in time"
+
+
+def put_off(worker: Worker, waiting: int, threshold: int) -> str:
+    """uWSGI's line about harakiri-queue-threshold."""
+    return (
+        f"HARAKIRI: Skipping harakiri on worker {worker.wid}. "
+        f"Listen queue is smaller than the threshold ({waiting} < {threshold})"
+    )
