@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -22,18 +23,22 @@ def channel() -> Iterator[StackChannel]:
     channel.close()
 
 
+# What runs in a process of its own. It calls what it is given when its stack is as it stays.
+Body = Callable[[Callable[[], object]], object]
+Start = Callable[[Body], int]
+
+
 @pytest.fixture
-def start() -> Iterator[Callable[[Callable[[], object]], int]]:
-    """Run a function in a process of its own, as soon as it says that it begins; all are killed in the end."""
+def start() -> Iterator[Start]:
+    """Run a function in a process of its own until it says that it is in place; all are killed in the end."""
     pids = []
 
-    def start(body: Callable[[], object]) -> int:
+    def start(body: Body) -> int:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
-                os.write(writer, b"!")
-                body()
+                body(lambda: os.write(writer, b"!"))
             finally:
                 os._exit(1)
         pids.append(pid)
@@ -48,9 +53,16 @@ def start() -> Iterator[Callable[[Callable[[], object]], int]]:
         os.waitpid(pid, 0)
 
 
-def hang_in_c() -> None:
+def hang_in_c(in_place: Callable[[], object]) -> None:
     """C code that gives the interpreter to nobody."""
+    in_place()
     re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def sleep(in_place: Callable[[], object]) -> None:
+    """C code that gives the interpreter to others."""
+    in_place()
+    time.sleep(100)
 
 
 def whole(channel: StackChannel, pid: int) -> bool:
@@ -58,9 +70,7 @@ def whole(channel: StackChannel, pid: int) -> bool:
     return channel.is_whole(pid)
 
 
-def test_process_that_holds_the_interpreter(
-    channel: StackChannel, start: Callable[[Callable[[], object]], int]
-) -> None:
+def test_process_that_holds_the_interpreter(channel: StackChannel, start: Start) -> None:
     """The innermost function is there, and so is the outermost: the dump is whole."""
     channel.register()
     pid = start(hang_in_c)
@@ -76,14 +86,14 @@ def test_process_that_holds_the_interpreter(
     assert "in hang_in_c" in channel.take(pid)
 
 
-def test_two_at_once_are_kept_apart(channel: StackChannel, start: Callable[[Callable[[], object]], int]) -> None:
+def test_two_at_once_are_kept_apart(channel: StackChannel, start: Start) -> None:
     """Both write to one socket at the same time; each gets its own stack."""
 
-    def deep(body: Callable[[], object], depth: int) -> object:
-        return deep(body, depth - 1) if depth else body()
+    def deep(body: Body, depth: int, in_place: Callable[[], object]) -> object:
+        return deep(body, depth - 1, in_place) if depth else body(in_place)
 
     channel.register()
-    pids = [start(lambda: deep(hang_in_c, 80)), start(lambda: deep(lambda: time.sleep(100), 80))]
+    pids = [start(partial(deep, body, 80)) for body in (hang_in_c, sleep)]
     for pid in pids:
         channel.ask(pid)
     for pid in pids:
@@ -93,19 +103,23 @@ def test_two_at_once_are_kept_apart(channel: StackChannel, start: Callable[[Call
     assert first.count("in deep\n") == second.count("in deep\n") == 81
 
 
-def test_unprepared_process_is_not_asked(channel: StackChannel, start: Callable[[Callable[[], object]], int]) -> None:
+def test_unprepared_process_is_not_asked(channel: StackChannel, start: Start) -> None:
     """The signal would kill it."""
-    pid = start(lambda: (signal.signal(DUMP_SIGNAL, signal.SIG_DFL), time.sleep(100)))
-    wait_until(lambda: "S" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0], 10)
+
+    def unprepared(in_place: Callable[[], object]) -> None:
+        signal.signal(DUMP_SIGNAL, signal.SIG_DFL)
+        sleep(in_place)
+
+    pid = start(unprepared)
     assert not channel.ask(pid)
     os.kill(pid, 0)
 
 
-def test_what_nobody_asked_for_is_dropped(channel: StackChannel, start: Callable[[Callable[[], object]], int]) -> None:
+def test_what_nobody_asked_for_is_dropped(channel: StackChannel, start: Start) -> None:
     """A signal from elsewhere fills no memory."""
     channel.register()
-    pid = start(lambda: time.sleep(100))
+    pid = start(sleep)
     os.kill(pid, DUMP_SIGNAL)
-    time.sleep(0.05)
+    wait_until(lambda: select.select([channel], [], [], 0)[0], 20)
     channel.read()
     assert channel.take(pid) == ""
