@@ -16,6 +16,7 @@ with postponed("inspect"), postponed("ast"):  # `dataclasses` and the loader imp
     from uwsgi_deploy.image import MANIFEST, PLAN, image_of_this_process
     from uwsgi_deploy.master.boot import check_start, run_server
     from uwsgi_deploy.master.manifest import take_manifest
+    from uwsgi_deploy.process.fork import flush_stdio
 
 
 def main() -> int:
@@ -29,10 +30,14 @@ def main() -> int:
                 file.write(image.encode())
             return 0
         manifest = take_manifest(int(os.environ.pop(MANIFEST))) if MANIFEST in os.environ else None
-        return run_server(image.settings, notices=image.notices, is_last=True, image=image, manifest=manifest)
+        code = run_server(image.settings, notices=image.notices, is_last=True, image=image, manifest=manifest)
     except ServerError as error:
         print("\n".join(lines_of(error)), file=sys.stderr)
         return error.exit_code
+    if image.settings.system.skip_atexit:  # without a master this process has run the application
+        flush_stdio()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.readable import readable_launcher
 from tests.support.server import LAUNCHER, ServerProcess
 from tests.support.waiting import wait_until
 
@@ -253,7 +254,8 @@ def test_a_safe_pid_file_that_cannot_be_written_ends_the_start(tmp_path: Path) -
 def test_pidfile2_and_logto2_are_opened_as_the_user() -> None:
     """After privileges were dropped, relative to chdir; with pidfile and logto it is the other way round."""
     files = ("--pidfile", "a.pid", "--pidfile2", "b.pid", "--logto2", "app.log")
-    server = ServerProcess(*HELLO, "--uid", "nobody", "--chdir", "inner", *files, wait=False)
+    options = ("--uid", "nobody", "--chdir", "inner", *files)
+    server = ServerProcess(*HELLO, *options, launcher=readable_launcher(), wait=False)
     inner = server.directory / "inner"
     inner.mkdir()
     os.chown(inner, 65534, 65534)

@@ -62,8 +62,12 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "fs-brutal-reload": "PATH",
     "py-auto-reload-ignore": "MODULE",
     "control-socket": "FILE",
-    "uid": "USER",
-    "gid": "GROUP",
+    **dict.fromkeys(("uid", "immediate-uid"), "USER"),
+    **dict.fromkeys(("gid", "immediate-gid", "add-gid"), "GROUP"),
+    "cap": "NAME,...",
+    "prio": "N",
+    "unenv": "NAME",
+    **dict.fromkeys(("chroot", "envdir"), "DIR"),
     "chown-socket": "USER:GROUP",
 }
 

@@ -38,6 +38,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     _check_harakiri(settings, origins)
+    _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
@@ -130,7 +131,31 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
             raise
         raise ConfigError(origins[error.origin], f"'{error.origin}': {error.message}", hint=error.hint) from None
     for step in steps(settings.hooks, Phase.POST_JAIL):
-        warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
+        if not settings.identity.chroot:
+            warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
+
+
+_PRIORITY = re.compile(r"[+-]?\d{1,2}")
+# What the C library asks for on the usual machines, in KiB.
+SMALLEST_STACK = 32
+
+
+def _check_system(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Values that the kernel would refuse only when everything else is done."""
+    system, who = settings.system, settings.identity
+    if system.prio and not (_PRIORITY.fullmatch(system.prio) and -20 <= int(system.prio) <= 19):
+        raise ConfigError(origins.get("prio", BUILT_IN), f"'prio' must be from -20 to 19, not '{system.prio}'")
+    if 0 < system.threads_stacksize < SMALLEST_STACK:
+        raise ConfigError(
+            origins.get("threads-stacksize", BUILT_IN), f"'threads-stacksize' is KiB, at least {SMALLEST_STACK}"
+        )
+    if who.master_as_root and who.drop_after_apps:
+        raise ConfigError(
+            origins.get("drop-after-apps", BUILT_IN), "'master-as-root' and 'drop-after-apps' contradict each other"
+        )
+    for name, postponed in (("master-as-root", who.master_as_root), ("drop-after-apps", who.drop_after_apps)):
+        if postponed and not (who.uid or who.gid):
+            warn(f"{origins.get(name, BUILT_IN)}: '{name}' has no effect without uid or gid")
 
 
 def require_socket(settings: Settings) -> None:

@@ -55,7 +55,7 @@ NOT_YET: Mapping[str, str] = {
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch
         notify-socket pause suspend resume""",
     "recycling and limits": """
-        limit-nproc max-fd prio never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
+        never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
     "cheaper and idle": """
         cheaper cheaper-initial cheaper-step cheaper-algo cheaper-overload cheaper-idle cheaper-rss-limit-soft
         cheaper-rss-limit-hard cheaper-busyness-max cheaper-busyness-min cheaper-busyness-multiplier
@@ -86,10 +86,8 @@ NOT_YET: Mapping[str, str] = {
         log-truncate log-maxsize log-backupname touch-logrotate touch-logreopen logfile-chown logfile-chmod
         ssl-verbose""",
     "processes": """
-        threads-stacksize thread-stacksize threads-stack-size
-        thread-stack-size no-threads-wait unenv envdir early-envdir ienv force-cwd add-gid no-initgroups master-as-root
-        no-server command-mode skip-atexit skip-atexit-teardown reaper check-interval forkbomb-delay binary-path cgroup
-        cgroup-opt cgroup-dir-mode autoload dlopen drop-after-init drop-after-apps py-tracebacker
+        no-threads-wait early-envdir ienv force-cwd no-server command-mode reaper check-interval forkbomb-delay
+        binary-path cgroup cgroup-opt cgroup-dir-mode autoload dlopen py-tracebacker
         py-master-check-signals early-python early-pyimport early-python-import early-pythonpath early-python-path
         thunder-lock-watchdog flock flock-wait flock2 flock-wait2 fallback-config get resolve declare-option
         inject-before inject-after""",
@@ -156,10 +154,8 @@ _NO_JAIL = "starting without this confinement would be unsafe, and this version 
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(words("yaml yml json js xml xmlconfig toml ini-paste ini-paste-logged"), _NO_FORMAT),
-    **dict.fromkeys(
-        words("chroot cap immediate-uid immediate-gid namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL
-    ),
     **dict.fromkeys(words("stop reload"), "it steers a running server and works on the command line only"),
+    **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""
@@ -180,7 +176,12 @@ _CLOSED = AlwaysSo("descriptors are never passed on to programs that the applica
 _FRESH = AlwaysSo("every request gets a fresh environ dictionary, always", takes_value=True, only=("holy",))
 _BUILT_IN = AlwaysSo("nothing has to be loaded: what this server has is built in", takes_value=True)
 
+_DROPPED = AlwaysSo("privileges are dropped when the sockets are bound, and before the application is loaded")
+_NO_TEARDOWN = AlwaysSo("workers never tear the interpreter down, their exit handlers run without that")
+
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
+    "drop-after-init": _DROPPED,
+    "skip-atexit-teardown": _NO_TEARDOWN,
     "thunder-lock": _ONE_ACCEPT,
     "py-call-osafterfork": _FORK_HOOKS,
     "py-call-uwsgi-fork-hooks": _FORK_HOOKS,

@@ -45,12 +45,15 @@ from uwsgi_deploy.net.listener import (
     listen_backlog,
 )
 from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
+from uwsgi_deploy.process.capabilities import forget_ambient
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.daemonize import Foreground, detach, detach_when_ready
+from uwsgi_deploy.process.environment import change_environment
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookRunner
 from uwsgi_deploy.process.identity import Identity
+from uwsgi_deploy.process.limits import apply_limits, describe_limits
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
@@ -92,7 +95,7 @@ def run_server(
 def check_start(configuration_settings: Settings) -> None:
     """ServerError for whatever can be known to be wrong without opening anything; for a process that ends then."""
     settings = check(configuration_settings, ORIGINS, lambda _notice: None)
-    identity.assume(_check(settings))
+    identity.assume(_check(settings, again=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,9 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
         hook_runner.run(Phase.ASAP)
     except Interrupted:
         return ExitCode.OK
-    who = _check(settings)
+    who = _check(settings, again=start.again)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
+    lines += identity.assume(identity.resolve_immediate(settings.identity))
     foreground = _detach(settings, start)
     try:
         code = _run(settings, who, lines, hook_runner, start=start, foreground=foreground)
@@ -168,7 +172,13 @@ def _run(
             vacuum.private.append(notifier.descriptor)
             notifier.send("STATUS=opening sockets")
         try:
-            listeners = _open_everything(settings, who, vacuum, hook_runner, adoption.listeners)
+            change_environment(
+                os.environ,
+                remove=settings.application.unenv,
+                directories=settings.application.envdir,
+                may_be_closed=start.again,
+            )
+            listeners = _open_everything(settings, who, vacuum, hook_runner, adoption)
             intakes = _open_intakes(settings, vacuum) if wakeup else ()
             milestones = Milestones(settings.identity, vacuum, foreground)
             if start.again:
@@ -185,7 +195,7 @@ def _run(
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
         try:
             if wakeup is None:
-                return _serve_alone(settings, listeners, scoreboard, start.serve, notifier, milestones)
+                return _serve_alone(settings, who, listeners, scoreboard, start.serve, notifier, milestones)
             resources = Resources(
                 settings,
                 listeners,
@@ -230,18 +240,35 @@ def _detach(settings: Settings, start: Start) -> Foreground | None:
 # --- before anything is opened ----------------------------------------------------------------------------------------
 
 
-def _check(settings: Settings) -> Identity:
-    """ConfigError for what cannot work; returns whom the server is to become."""
+def _check(settings: Settings, *, again: bool) -> Identity:
+    """ConfigError for what cannot work; returns whom the server is to become.
+
+    again: this process, or the one that it checks for, has done already what only root may do.
+    """
     require_socket(settings)
     check_addresses(settings.sockets)
     application = settings.application
-    start = os.path.abspath(application.chdir)
+    jail = "" if again else settings.identity.chroot
+    if jail and os.geteuid() != 0:
+        raise ConfigError("chroot", "only root may change the root of the file system")
+    if jail and not os.path.isdir(jail):
+        raise ConfigError("chroot", f"there is no directory {os.path.abspath(jail)}")
+    start = (
+        os.path.join(os.path.abspath(jail), application.chdir.lstrip("/"))
+        if jail
+        else os.path.abspath(application.chdir)
+    )
     if not os.path.isdir(start):
         raise ConfigError("chdir", f"there is no directory {start}")
     after = os.path.join(start, application.chdir2)
     if not os.path.isdir(after):
         raise ConfigError("chdir2", f"there is no directory {after}")
-    check_application(application)
+    # What is in the jail is for the process in the jail to see.
+    check_application(replace(application, home="") if jail else application)
+    for directory in application.envdir:
+        if not (os.path.isdir(directory) or again):
+            raise ConfigError("envdir", f"there is no directory {os.path.abspath(directory)}")
+    identity.resolve_immediate(settings.identity)
     if settings.sockets.chown_socket:
         identity.resolve_owner(settings.sockets.chown_socket, "chown-socket")
     return identity.resolve_identity(settings.identity)
@@ -270,7 +297,7 @@ def _heed_signals(watched: Sequence[int]) -> None:
 
 
 def _open_everything(
-    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner, former: tuple[Listener, ...]
+    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner, adoption: Adoption
 ) -> tuple[Listener, ...]:
     """Name, pid file, hooks, directory, sockets; then drop privileges.
 
@@ -281,7 +308,8 @@ def _open_everything(
     if settings.identity.umask is not None:
         os.umask(settings.identity.umask)
     add_pidfile(vacuum, settings.identity.pidfile, "pidfile")
-    hooks.before_sockets(settings, hook_runner)
+    _log_lines(apply_limits(settings.system))
+    hooks.before_sockets(settings, hook_runner, again=adoption.manifest is not None)
     changes_user = os.geteuid() == 0 and (who.uid is not None or who.gid is not None)
     if not changes_user:
         hook_runner.run(Phase.AS_USER)
@@ -291,12 +319,13 @@ def _open_everything(
         _change_directory(settings.application.chdir)
     if not settings.workers.master:
         log("*** WARNING: you are running uWSGI without its master process manager ***")
+    _log_lines(describe_limits())
     listeners = bind_listeners(
         settings.sockets,
         owner=_socket_owner(settings, who),
         warn=log,
         activated=activated_sockets(os.environ, os.getpid()),
-        former=former,
+        former=adoption.listeners,
     )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)
@@ -304,10 +333,11 @@ def _open_everything(
         log("uWSGI running as root, you can use --uid/--gid/--chroot options")
     if settings.workers.master and os.geteuid() == 0:
         runtime_dir.prepare(0 if who.uid is None else who.uid)
-    _log_lines(identity.assume(who))
-    _log_lines(identity.root_warnings())
-    if changes_user:
-        hook_runner.run(Phase.AS_USER)
+    if not identity.is_postponed(settings.identity):
+        _log_lines(identity.assume(who))
+        _log_lines(identity.root_warnings())
+        if changes_user:
+            hook_runner.run(Phase.AS_USER)
     if settings.logs.logto2:
         send_log_to(settings.logs.logto2, "logto2")
     add_pidfile(vacuum, settings.identity.pidfile2, "pidfile2")
@@ -356,6 +386,7 @@ def _supervise(resources: Resources, wakeup: signals.Wakeup, adoption: Adoption,
 
 def _serve_alone(
     settings: Settings,
+    who: Identity,
     listeners: tuple[Listener, ...],
     scoreboard: Scoreboard,
     serve: Serve,
@@ -370,6 +401,11 @@ def _serve_alone(
         if settings.recycling.limit_as:
             log(limit_address_space(settings.recycling.limit_as))
         application = load(settings)
+        if identity.is_postponed(settings.identity):
+            _log_lines(identity.assume(who))
+            hooks.runner_of(settings).run(Phase.AS_USER)
+        if who.capabilities is not None:
+            forget_ambient()
         milestones.loaded()
         scoreboard.occupy(1, 0, generation=1, started=int(time.time()))
         log("*** uWSGI is running in single interpreter mode ***")

@@ -7,7 +7,6 @@ master. The rules for each phase are in docs/hooks.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from uwsgi_deploy.config.hooks import Phase, signal_of, steps
 from uwsgi_deploy.config.settings import Settings
@@ -17,12 +16,12 @@ from uwsgi_deploy.master.commands import Command, Request
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.hooks import HookExit, HookRunner
+from uwsgi_deploy.process.identity import change_root
 from uwsgi_deploy.process.waiting import wait_for
 from uwsgi_deploy.wsgi.loader import prepare_environment
 
 # What start-up waits for before the hooks of root, by the field of the settings.
 WAITED_FOR = ("interface", "fs", "file", "dir", "mountpoint")
-BEFORE_ROOT: Sequence[Phase] = (Phase.PRE_JAIL, Phase.IN_JAIL)
 
 
 def runner_of(settings: Settings) -> HookRunner:
@@ -36,15 +35,22 @@ def runner_of(settings: Settings) -> HookRunner:
     return HookRunner(settings, prepare_imports=prepare_imports, log=log)
 
 
-def before_sockets(settings: Settings, hooks: HookRunner) -> None:
-    """From the waiting to the hooks of root. A ServerError when one of them fails."""
+def before_sockets(settings: Settings, hooks: HookRunner, *, again: bool) -> None:
+    """From the waiting to the hooks of root, with the change of the root directory. A ServerError when one fails.
+
+    again: this process went through it before it executed itself; it stays where it is.
+    """
     wanted = settings.hooks
     for kind in WAITED_FOR:
         timeout = wanted.wait_for_interface_timeout if kind == "interface" else wanted.wait_for_fs_timeout
         for what in getattr(wanted, f"wait_for_{kind}"):
             wait_for(kind, what, timeout=timeout, log=log)
-    for phase in BEFORE_ROOT:
-        hooks.run(phase)
+    hooks.run(Phase.PRE_JAIL)
+    if settings.identity.chroot and not again:
+        for line in change_root(settings.identity.chroot):
+            log(line)
+        hooks.run(Phase.POST_JAIL)
+    hooks.run(Phase.IN_JAIL)
     if os.geteuid() == 0:
         hooks.run(Phase.AS_ROOT)
     elif hooks.has(Phase.AS_ROOT):

@@ -12,17 +12,24 @@ from dataclasses import dataclass
 
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.errors import ConfigError
+from uwsgi_deploy.process.capabilities import NAMES, are_held, capability_numbers, keep_over_setuid, restrict_to
 
 UNCHANGED = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who to become. None keeps what the process has; `user` is the name whose supplementary groups are taken."""
+    """Who to become. None keeps what the process has.
+
+    user: the name whose supplementary groups are taken. groups: more of them. capabilities: what is kept of root's, by
+    number; None when nobody asked for any.
+    """
 
     uid: int | None = None
     gid: int | None = None
     user: str | None = None
+    groups: tuple[int, ...] = ()
+    capabilities: tuple[int, ...] | None = None
 
     @property
     def owner(self) -> tuple[int, int] | None:
@@ -33,13 +40,35 @@ class Identity:
 
 
 def resolve_identity(settings: IdentitySettings) -> Identity:
-    """The numbers behind uid and gid. A user without gid brings its primary group, so that root's does not remain."""
+    """The numbers behind uid, gid, add-gid and cap; ConfigError for names that mean nothing.
+
+    A user without gid brings its primary group, so that root's does not remain.
+    """
+    groups = tuple(group_number(group, "add-gid") for group in settings.add_gid)
+    capabilities = capability_numbers(settings.cap) if settings.cap else None
     if not settings.uid:
-        return Identity(gid=group_number(settings.gid, "gid") if settings.gid else None)
+        gid = group_number(settings.gid, "gid") if settings.gid else None
+        return Identity(gid=gid, groups=groups, capabilities=capabilities)
     uid = user_number(settings.uid, "uid")
     entry = _user_entry(uid)
     gid = group_number(settings.gid, "gid") if settings.gid else entry.pw_gid if entry else None
-    return Identity(uid, gid, entry.pw_name if entry else None)
+    user = entry.pw_name if entry and not settings.no_initgroups else None
+    return Identity(uid, gid, user, groups, capabilities)
+
+
+def is_postponed(settings: IdentitySettings) -> bool:
+    """Whether privileges are dropped after the application was loaded, and by its processes only."""
+    return settings.master_as_root or settings.drop_after_apps
+
+
+def resolve_immediate(settings: IdentitySettings) -> Identity:
+    """Whom to become before anything else, with immediate-uid and immediate-gid."""
+    uid = user_number(settings.immediate_uid, "immediate-uid") if settings.immediate_uid else None
+    gid = group_number(settings.immediate_gid, "immediate-gid") if settings.immediate_gid else None
+    entry = _user_entry(uid) if uid is not None else None
+    if entry is not None and gid is None:
+        gid = entry.pw_gid
+    return Identity(uid, gid, entry.pw_name if entry and not settings.no_initgroups else None)
 
 
 def assume(identity: Identity) -> list[str]:
@@ -58,6 +87,8 @@ def assume(identity: Identity) -> list[str]:
 
 def _assume_as_root(identity: Identity) -> list[str]:
     lines: list[str] = []
+    if identity.capabilities is not None:
+        keep_over_setuid()
     if identity.gid is not None:
         os.setgid(identity.gid)
         lines.append(f"setgid() to {identity.gid}")
@@ -65,9 +96,15 @@ def _assume_as_root(identity: Identity) -> list[str]:
     elif identity.uid:
         os.setgroups([])
         lines.append("*** WARNING: the user has no group of its own and gid is not set: group root remains ***")
+    if identity.groups:
+        os.setgroups([*os.getgroups(), *identity.groups])
+        lines += [f"set additional group {group} ({_group_name(group)})" for group in identity.groups]
     if identity.uid is not None:
         os.setuid(identity.uid)
         lines.append(f"setuid() to {identity.uid}")
+    if identity.capabilities is not None:
+        _restrict(identity.capabilities)
+        lines.append(f"kept capabilities: {', '.join(NAMES[number] for number in identity.capabilities)}")
     return lines
 
 
@@ -80,12 +117,36 @@ def _set_groups(identity: Identity) -> list[str]:
     return [f"set additional group {group} ({_group_name(group)})" for group in os.getgroups() if group != identity.gid]
 
 
+def _restrict(numbers: tuple[int, ...]) -> None:
+    try:
+        restrict_to(numbers)
+    except OSError as error:
+        raise ConfigError("cap", f"cannot be set: {error.strerror}", hint="is one of them missing here?") from None
+
+
 def _require_nothing_to_do(identity: Identity) -> None:
+    if identity.capabilities is not None and not are_held(identity.capabilities):
+        raise ConfigError("cap", "only root has capabilities to keep", hint="leave it out, or start as root")
+    for group in identity.groups:
+        if group not in (os.getegid(), *os.getgroups()):
+            raise ConfigError("add-gid", f"only root may join group {group}", hint="leave it out, or start as root")
     for option, wanted, present in (("uid", identity.uid, os.geteuid()), ("gid", identity.gid, os.getegid())):
         if wanted is not None and wanted != present and not (option == "gid" and wanted in os.getgroups()):
             raise ConfigError(
                 option, f"only root may change from {present} to {wanted}", hint="leave it out, or start as root"
             )
+
+
+def change_root(directory: str) -> list[str]:
+    """Make `directory` the root of the file system of this process and its children; ConfigError when we may not."""
+    try:
+        os.chroot(directory)
+        os.chdir("/")  # else the old tree stays within reach
+    except OSError as error:
+        raise ConfigError(
+            "chroot", f"cannot change the root to {directory}: {error.strerror}", hint="only root may"
+        ) from None
+    return [f"chroot() to {directory}"]
 
 
 def root_warnings() -> list[str]:

@@ -22,7 +22,8 @@ from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.listener import Listener
-from uwsgi_deploy.process import prctl, signals, titles
+from uwsgi_deploy.process import identity, prctl, signals, titles
+from uwsgi_deploy.process.capabilities import forget_ambient
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import limit_address_space
 from uwsgi_deploy.process.exit_codes import ExitCode
@@ -96,6 +97,14 @@ def run_template(context: TemplateContext) -> int:
     if context.reporter is not None:
         context.reporter.report_modules()
     _forget_looked_up_names()
+    if context.settings.identity.drop_after_apps:
+        try:
+            _become_user(context.settings)
+        except ServerError as error:
+            return _report_failure(context, error, serial=0)
+        prctl.set_parent_death_signal(signal.SIGKILL)  # the change of user cleared it
+    elif context.settings.identity.cap:
+        forget_ambient()
     rehearse()
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
@@ -190,6 +199,11 @@ def _spawn(context: TemplateContext, inheritance: Inheritance, order: SpawnWorke
 def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> int:
     """From the fork to the exit of a worker process."""
     settings, application = context.settings, inheritance.application
+    if settings.identity.master_as_root:
+        try:
+            _become_user(settings)
+        except ServerError as error:
+            return _report_failure(context, error, serial=order.serial)
     if not _die_with_master(settings, context.master_pid):
         return ExitCode.FAILED
     titles.set_title(settings.identity, titles.worker_role(order.wid))
@@ -224,8 +238,18 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
     except HookFailed as error:
         log(str(error))
         code = ExitCode.HOOK_FAILED
-    finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
+    if not settings.system.skip_atexit:
+        finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
     return code
+
+
+def _become_user(settings: Settings) -> None:
+    """Drop privileges here and not in the master, with the hooks that follow; the application's programs get none."""
+    for line in identity.assume(identity.resolve_identity(settings.identity)):
+        log(line)
+    if settings.identity.cap:
+        forget_ambient()
+    _hooks_of(settings).run(Phase.AS_USER)
 
 
 def _die_with_master(settings: Settings, master_pid: int) -> bool:
@@ -298,7 +322,9 @@ def _socket_warnings(before: set[str]) -> Iterator[str]:
 
 def _open_sockets() -> dict[str, int]:
     """`socket:[inode]` -> descriptor of every socket of this process."""
-    found = {}
+    found: dict[str, int] = {}
+    if not os.path.isdir("/proc/self/fd"):
+        return found  # a jail without /proc
     for name in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{name}")

@@ -152,6 +152,7 @@ class Worker:
             self._finished,
             self._held,
             cores=self._cores,
+            stack_size=self._settings.system.threads_stacksize * 1024,
             on_core=accounting.core_runs_here,
         ).run()
         self._reactor.close()

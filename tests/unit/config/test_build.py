@@ -243,9 +243,7 @@ def test_print_is_a_line_of_the_log(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------- options of uWSGI's
 
 
-@pytest.mark.parametrize(
-    "name", ["mule-harakiri", "http", "stats", "static-map", "master-as-root", "gevent", "cheaper"]
-)
+@pytest.mark.parametrize("name", ["mule-harakiri", "http", "stats", "static-map", "reaper", "gevent", "cheaper"])
 def test_options_that_are_not_here_yet(tmp_path: Path, name: str) -> None:
     sentence = f"'{name}' is an option of uWSGI that this version does not have yet"
     (warning,) = from_ini(tmp_path, f"{name} = 30\n").warnings
@@ -270,7 +268,7 @@ def test_values_of_ignored_options_are_not_resolved(tmp_path: Path) -> None:
     assert "'log-backupname' is an option of uWSGI" in warning
 
 
-@pytest.mark.parametrize("line", ["chroot = /jail", "immediate-uid = www", "yaml = x.yaml", "exit"])
+@pytest.mark.parametrize("line", ["pivot-root = /jail", "namespace = /jail", "yaml = x.yaml", "exit"])
 def test_options_that_cannot_be_ignored(tmp_path: Path, line: str) -> None:
     assert refusal_of_ini(tmp_path, line).startswith(f"app.ini:2: '{line.partition(' ')[0]}' is refused: ")
 

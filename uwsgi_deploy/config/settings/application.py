@@ -24,6 +24,12 @@ class ApplicationSettings:
     )
     home: str = option("", "virtualenv", "venv", "pyhome", "-H", help="Virtual environment to take packages from.")
     env: tuple[str, ...] = option((), help="Set an environment variable, NAME=value, for the application. Repeatable.")
+    unenv: tuple[str, ...] = option(
+        (), help="Remove an environment variable that the server was started with, before env adds. Repeatable."
+    )
+    envdir: tuple[str, ...] = option(
+        (), help="Set a variable for each file in this directory, name and first line, as daemontools do. Repeatable."
+    )
     lazy_apps: bool = option(False, help="Load the application in every worker instead of once before forking.")
     single_interpreter: bool = option(
         True, "-i", always=True, help="There is one Python interpreter per process, always."

@@ -47,6 +47,7 @@ def wait(fd: int, events: int, timeout: float) -> bool:
 class ThreadsEngine:
     """Runs `cores` cores on `reactor` until `stopped` says so; `serve` gets a connection and the index of its core.
 
+    stack_size: bytes of the stack of each thread; 0 leaves it to the system.
     on_core: called once by the thread of each core, before its first request, with the core's index.
     """
 
@@ -58,10 +59,11 @@ class ThreadsEngine:
         held: HeldResponses,
         *,
         cores: int,
+        stack_size: int = 0,
         on_core: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._cores = reactor, serve, stopped, cores
-        self._held, self._on_core = held, on_core
+        self._held, self._on_core, self._stack_size = held, on_core, stack_size
         self._leadership = threading.Lock()
         self._lookout = Lookout(held.flush if cores == 1 else self._rescue)
         self._quick = False
@@ -75,8 +77,10 @@ class ThreadsEngine:
             threading.Thread(target=self._run_core, args=(core,), name=f"uWSGI core {core}", daemon=True)
             for core in range(1, self._cores)
         ]
+        former = threading.stack_size(self._stack_size)
         for thread in threads:
             thread.start()
+        threading.stack_size(former)  # threads of the application are its own affair
         self._run_core(0)
         for thread in threads:
             thread.join(_JOIN_TIMEOUT)  # a core that is stuck in its request goes with the process

@@ -95,7 +95,7 @@ def test_options_of_the_caller_win_and_stay() -> None:
         (["-p"], "option '-p' needs a value"),
         (["--spooler", "30"], "'spooler' is an option of uWSGI that this version does not have yet"),
         (["-Q", "30"], "'spooler' is an option of uWSGI that this version does not have yet"),
-        (["--chroot", "/x"], "'chroot' is refused: starting without this confinement"),
+        (["--pivot-root", "/x"], "'pivot-root' is refused: starting without this confinement"),
         (["--yaml", "x"], "'yaml' is refused: this version reads ini files only"),
         (["--if-env", "X"], "'if-env' works in configuration files only"),
     ],

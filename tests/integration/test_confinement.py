@@ -1,0 +1,352 @@
+"""Users, groups, capabilities, roots, limits and variables, as a worker sees them."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.readable import readable_launcher
+from tests.support.server import LAUNCHER, ServerProcess
+from tests.support.waiting import wait_until
+from uwsgi_deploy.process.capabilities import NUMBERS
+
+HTTP = ("--http-socket", "127.0.0.1:0")
+APP = (*HTTP, "--module", "surroundings")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+NOBODY = pwd.getpwnam("nobody")
+MAIL = grp.getgrnam("mail").gr_gid
+
+
+def seen(server: ServerProcess, path: str = "/") -> dict[str, Any]:
+    """What a worker tells."""
+    answer: dict[str, Any] = json.loads(server.get(path).body)
+    return answer
+
+
+def server_for_anybody(*options: str, wait: bool = True) -> ServerProcess:
+    """A server whose processes can import modules as any user."""
+    return ServerProcess(*options, launcher=readable_launcher(), wait=wait)
+
+
+def status(pid: int, field: str) -> list[str]:
+    """A line of /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1:] for line in lines if line.startswith(f"{field}:"))
+
+
+def template(server: ServerProcess) -> int:
+    """The pid of the process that has loaded the application."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if b"template" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+# --- who --------------------------------------------------------------------------------------------------------------
+
+
+@AS_ROOT
+def test_additional_groups() -> None:
+    """add-gid adds to the user's own groups, no-initgroups leaves these out."""
+    with server_for_anybody(*APP, "--uid", "nobody", "--add-gid", "mail", "--add-gid", "54321") as server:
+        answer = seen(server)
+        assert (answer["uid"], answer["gid"]) == (NOBODY.pw_uid, NOBODY.pw_gid)
+        own = set(os.getgrouplist("nobody", NOBODY.pw_gid))
+        assert set(answer["groups"]) == own | {MAIL, 54321}
+        assert f"set additional group {MAIL} (mail)" in server.log_lines
+    with server_for_anybody(*APP, "--uid", "nobody", "--no-initgroups", "--add-gid", "mail") as server:
+        assert seen(server)["groups"] == [MAIL]
+
+
+@AS_ROOT
+def test_immediate_user_opens_everything() -> None:
+    """immediate-uid counts before the log and the pid file are opened."""
+    options = ("--immediate-uid", "nobody", "--logto", "app.log", "--pidfile", "app.pid")
+    server = server_for_anybody(*APP, *options, wait=False)
+    os.chown(server.directory, NOBODY.pw_uid, -1)
+    with server:
+        log = server.directory / "app.log"
+        wait_until(lambda: log.exists() and "is ready" in log.read_text(), 20, what="the server to be ready")
+        assert {path.stat().st_uid for path in server.directory.iterdir()} == {NOBODY.pw_uid}
+        assert status(server.pid, "Uid")[0] == str(NOBODY.pw_uid)
+        assert log.read_text().index("*** Starting") < log.read_text().index(f"setuid() to {NOBODY.pw_uid}")
+        assert server.stop() == 0
+        assert not (server.directory / "app.pid").exists(), "who made it can remove it"
+
+
+@AS_ROOT
+def test_master_as_root() -> None:
+    """Master and template stay root, workers do not; a successor and a stop work all the same."""
+    with server_for_anybody(*APP, "--uid", "nobody", "--master-as-root") as server:
+        answer = seen(server)
+        assert (answer["loaded_as"], answer["uid"], answer["gid"]) == (0, NOBODY.pw_uid, NOBODY.pw_gid)
+        assert status(server.pid, "Uid")[0] == status(template(server), "Uid")[0] == "0"
+        os.kill(server.worker_pids[1], signal.SIGKILL)
+        server.wait_for_log("^Respawned")
+        wait_until(lambda: seen(server)["uid"] == NOBODY.pw_uid, 20, what="the successor")
+        assert server.stop() == 0
+
+
+@AS_ROOT
+@pytest.mark.parametrize("options", [(), ("--master=false",)])
+def test_drop_after_apps(options: tuple[str, ...]) -> None:
+    """The application is loaded as root and runs as the user."""
+    with server_for_anybody(*APP, "--uid", "nobody", "--drop-after-apps", *options) as server:
+        answer = seen(server)
+        assert (answer["loaded_as"], answer["uid"], answer["groups"]) == (
+            0,
+            NOBODY.pw_uid,
+            sorted(os.getgrouplist("nobody", NOBODY.pw_gid)),
+        )
+        if not options:
+            assert status(template(server), "Uid")[0] == str(NOBODY.pw_uid)
+            server.signal(signal.SIGHUP)
+            server.wait_for_log("reload complete", timeout=30)
+            assert seen(server)["loaded_as"] == 0, "the next version is loaded as root, too"
+        assert server.stop() == 0
+
+
+@AS_ROOT
+@pytest.mark.parametrize("option", ["--drop-after-apps", "--master-as-root"])
+def test_dropped_late_dies_with_the_master(option: str) -> None:
+    """The kernel forgets the death signal when a process changes its user: it is asked for again."""
+    with server_for_anybody(*APP, "--uid", "nobody", option) as server:
+        pids = server.session_pids()
+        assert len(pids) == 3
+        server.signal(signal.SIGKILL)
+        wait_until(lambda: not server.session_pids(), 20, what="the orphans to end")
+
+
+@AS_ROOT
+def test_drop_after_init_is_always_so() -> None:
+    with server_for_anybody(*APP, "--uid", "nobody", "--drop-after-init") as server:
+        assert seen(server)["loaded_as"] == NOBODY.pw_uid
+        assert "'drop-after-init = true' is not needed" in server.log
+
+
+@AS_ROOT
+def test_capabilities() -> None:
+    """The listed ones stay when root is given up, in all processes of ours; not in programs that they start."""
+    options = ("--uid", "nobody", "--cap", "net_bind_service,cap_sys_nice")
+    with server_for_anybody(*APP, *options) as server:
+        kept = 1 << NUMBERS["net_bind_service"] | 1 << NUMBERS["sys_nice"]
+        assert int(seen(server)["capabilities"], 16) == kept
+        assert int(status(server.pid, "CapEff")[0], 16) == kept
+        assert int(status(server.pid, "CapPrm")[0], 16) == kept
+        assert int(status(server.worker_pids[1], "CapAmb")[0], 16) == 0
+        assert "kept capabilities: net_bind_service, sys_nice" in server.log_lines
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        assert int(seen(server)["capabilities"], 16) == kept
+
+
+@AS_ROOT
+def test_capabilities_are_not_for_programs_that_the_application_starts() -> None:
+    with ServerProcess(*APP, "--cap", "net_bind_service,setuid,dac_override") as server:
+        kept = int(seen(server)["capabilities"], 16)
+        assert kept == sum(1 << NUMBERS[name] for name in ("net_bind_service", "setuid", "dac_override"))
+        assert int(server.get("/child").body, 16) & ~kept == 0, "what was given up does not come back"
+
+
+JAIL = """
+set -e
+jail=$1; shift
+mount --make-rprivate /
+mkdir -p "$jail/own"
+for path in /bin /etc /lib /lib64 /root /sbin /usr /tmp /work; do
+    [ -e "$path" ] && mkdir -p "$jail$path" && mount --rbind "$path" "$jail$path"
+done
+exec "$@"
+"""
+
+
+@AS_ROOT
+def test_chroot(tmp_path: Path) -> None:
+    """Everything but the pid file is inside: chdir, sockets, the application; the rest is out of reach."""
+    jail = tmp_path / "jail"
+    (jail / "own").mkdir(parents=True)
+    os.chown(jail / "own", NOBODY.pw_uid, -1)
+    for path in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
+        os.chmod(path, 0o755)
+    options = ("--chroot", str(jail), "--chdir", "/own", "--uid", "nobody", "--pidfile", str(tmp_path / "app.pid"))
+    launcher = ("unshare", "--mount", "sh", "-c", JAIL, "sh", str(jail), *LAUNCHER)
+    command = (
+        "--http-socket",
+        "app.sock",
+        "--chmod-socket=666",
+        "--module",
+        "surroundings",
+        "--cap",
+        "dac_read_search",
+    )
+    with ServerProcess(*command, *options, launcher=launcher) as server:
+        assert (tmp_path / "app.pid").read_text() == f"{server.pid}\n"
+        with RawClient(str(jail / "own" / "app.sock")) as client:
+            answer = json.loads(client.get("/").body)
+        assert answer["cwd"] == "/own"
+        assert "own" in answer["root"]
+        assert "proc" not in answer["root"]
+        assert answer["uid"] == NOBODY.pw_uid
+        for pid in server.session_pids():
+            assert os.readlink(f"/proc/{pid}/root") == str(jail)
+            assert os.readlink(f"/proc/{pid}/cwd") == str(jail / "own")
+        assert server.stop() == 0
+        assert not (jail / "own" / "app.sock").exists()
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--chroot", "/none/at/all"), "chroot: "),
+        (("--cap", "net_bind"), "cap: there is no capability 'net_bind'"),
+        (("--add-gid", "no-such-group"), "add-gid: there is no group 'no-such-group'"),
+        (("--immediate-uid", "no-such-user"), "immediate-uid: there is no user 'no-such-user'"),
+        (("--master-as-root", "--drop-after-apps"), "contradict each other"),
+        (("--prio=20",), "'prio' must be from -20 to 19, not '20'"),
+        (("--prio=high",), "'prio' must be from -20 to 19, not 'high'"),
+        (("--threads-stacksize", "8"), "'threads-stacksize' is KiB, at least 32"),
+        (("--envdir", "/none/at/all"), "envdir: there is no directory /none/at/all"),
+        (("--max-fd", "999999999999"), "max-fd: cannot be 999999999999"),
+    ],
+)
+def test_refusals(options: tuple[str, ...], reason: str) -> None:
+    """What cannot be done is one line and exit code 1, and nothing runs."""
+    with ServerProcess(*APP, *options, wait=False) as server:
+        assert server.wait_end() == 1
+        assert reason in server.log_lines[-1]
+        assert "spawned" not in server.log
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--chroot", "/"), "chroot: cannot change the root to /: Operation not permitted"),
+        (("--cap", "kill"), "cap: only root has capabilities to keep"),
+        (("--add-gid", "mail"), "add-gid: only root may join group"),
+        (("--prio=-5",), "prio: cannot set the priority -5: Permission denied"),
+    ],
+)
+def test_what_only_root_may(options: tuple[str, ...], reason: str) -> None:
+    """The same options of somebody else."""
+    with server_for_anybody(*APP, "--immediate-uid", "nobody", *options, wait=False) as server:
+        assert server.wait_end() == 1
+        assert reason in server.log_lines[-1]
+
+
+# --- limits and variables ---------------------------------------------------------------------------------------------
+
+
+def test_limits_and_priority() -> None:
+    """All processes have them; a high limit of descriptors stays within reach."""
+    with ServerProcess(*APP, "--max-fd", "300", "--limit-nproc", "4000", "--prio", "3") as server:
+        answer = seen(server)
+        assert answer["nofile"][0] == 300
+        assert answer["nofile"][1] >= 300
+        assert answer["nproc"] == [4000, 4000]
+        assert answer["priority"] == 3
+        assert os.getpriority(os.PRIO_PROCESS, server.pid) == 3
+        for line in (
+            "scheduler priority set to 3",
+            "your processes number limit is 4000",
+            "detected max file descriptor number: 300",
+        ):
+            assert line in server.log_lines
+
+
+@AS_ROOT
+def test_limits_are_raised_before_root_is_given_up() -> None:
+    with server_for_anybody(*APP, "--uid", "nobody", "--prio=-5") as server:
+        assert seen(server)["priority"] == -5
+
+
+def test_stack_of_request_threads() -> None:
+    with ServerProcess(*APP, "--threads", "3", "--threads-stacksize", "512") as server:
+        clients = [server.connect() for _ in range(3)]
+        for client in clients:
+            client.send(b"GET /stack HTTP/1.1\r\nHost: test\r\n\r\n")
+        sizes = sorted(json.loads(client.receive().body)["stack"] for client in clients)
+        for client in clients:
+            client.close()
+        assert sizes[0] == 0, "one core is the main thread"
+        assert 512 <= sizes[1] == sizes[2] <= 520, sizes
+
+
+def test_skip_atexit() -> None:
+    """Neither workers nor a lone server run exit handlers; without the option they do."""
+    for options, expected in (((), True), (("--skip-atexit",), False), (("--skip-atexit", "--master=false"), False)):
+        with ServerProcess(*APP, *options) as server:
+            assert server.get("/").status == 200
+            assert server.stop() == 0
+            assert (f"exit handler in {server.worker_pids[1]}" in server.log_lines) is expected, options
+
+
+def test_environment(tmp_path: Path) -> None:
+    """unenv removes what was inherited, directories add, an empty file removes, env is stronger than both."""
+    variables = tmp_path / "variables"
+    variables.mkdir()
+    (variables / "PLAIN").write_text("value  \nsecond line\n")
+    (variables / "LINES").write_bytes(b"one\0two\n")
+    (variables / "GONE").write_text("")
+    (variables / "SHADOWED").write_text("by env")
+    (variables / ".hidden").write_text("no")
+    options = ("--unenv", "SECRET", "--envdir", str(variables), "--env", "SHADOWED=env")
+    with ServerProcess(*APP, *options, environment={"SECRET": "1", "GONE": "1", "KEPT": "1"}) as server:
+        environment = seen(server)["environment"]
+        assert {name: environment.get(name) for name in ("PLAIN", "LINES", "GONE", "SHADOWED", "SECRET", "KEPT")} == {
+            "PLAIN": "value",
+            "LINES": "one\ntwo",
+            "GONE": None,
+            "SHADOWED": "env",
+            "SECRET": None,
+            "KEPT": "1",
+        }
+        assert ".hidden" not in environment
+
+
+@AS_ROOT
+def test_secrets_are_read_as_root(tmp_path: Path) -> None:
+    """A directory that only root may read still gives its variables to workers of another user."""
+    (tmp_path / "TOKEN").write_text("secret\n")
+    os.chmod(tmp_path, 0o700)
+    with server_for_anybody(*APP, "--uid", "nobody", "--envdir", str(tmp_path)) as server:
+        assert seen(server)["environment"]["TOKEN"] == "secret"
+
+
+# --- together with hooks ----------------------------------------------------------------------------------------------
+
+
+@AS_ROOT
+def test_hooks_around_the_change_of_root(tmp_path: Path) -> None:
+    """pre-jail outside, post-jail, in-jail and as-root inside, in this order; without chroot there is no post-jail."""
+    jail = tmp_path / "jail"
+    jail.mkdir()
+    phases = ("pre-jail", "post-jail", "in-jail", "as-root")
+    files = [f"--hook-{phase}=writen:/written-{phase} in order" for phase in phases[1:]]
+    options = (f"--hook-pre-jail=writen:{tmp_path}/outside yes", *files, "--chroot", str(jail))
+    launcher = ("unshare", "--mount", "sh", "-c", JAIL, "sh", str(jail), *LAUNCHER)
+    with ServerProcess(*HTTP, "--module", "surroundings", *options, launcher=launcher) as server:
+        root = Path(f"/proc/{server.pid}/root")
+        written = [root / f"written-{phase}" for phase in phases[1:]]
+        assert (tmp_path / "outside").read_text().strip() == "yes"
+        times = [path.stat().st_mtime_ns for path in written]
+        assert times == sorted(times)
+        assert f"chroot() to {jail}" in server.log_lines
+
+
+@AS_ROOT
+@pytest.mark.parametrize("option", ["--drop-after-apps", "--master-as-root"])
+def test_hooks_of_the_user_run_where_root_is_given_up(option: str) -> None:
+    hook = "--hook-as-user=exec:id -u > as-user"
+    server = server_for_anybody(*APP, "--uid", "nobody", option, hook, wait=False)
+    os.chmod(server.directory, 0o777)
+    with server:
+        server.wait_ready()
+        assert (server.directory / "as-user").read_text().strip() == str(NOBODY.pw_uid)
