@@ -196,6 +196,10 @@ def test_chroot(tmp_path: Path) -> None:
         for pid in server.session_pids():
             assert os.readlink(f"/proc/{pid}/root") == str(jail)
             assert os.readlink(f"/proc/{pid}/cwd") == str(jail / "own")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        with RawClient(str(jail / "own" / "app.sock")) as client:
+            assert json.loads(client.get("/").body)["cwd"] == "/own"
         assert server.stop() == 0
         assert not (jail / "own" / "app.sock").exists()
         assert "Traceback" not in server.log
@@ -318,6 +322,9 @@ def test_secrets_are_read_as_root(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o700)
     with server_for_anybody(*APP, "--uid", "nobody", "--envdir", str(tmp_path)) as server:
         assert seen(server)["environment"]["TOKEN"] == "secret"
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        assert seen(server)["environment"]["TOKEN"] == "secret", "a reload has them although it cannot read them"
 
 
 # --- together with hooks ----------------------------------------------------------------------------------------------
