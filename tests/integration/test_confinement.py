@@ -327,6 +327,31 @@ def test_secrets_are_read_as_root(tmp_path: Path) -> None:
         assert seen(server)["environment"]["TOKEN"] == "secret", "a reload has them although it cannot read them"
 
 
+@AS_ROOT
+def test_log_of_root_survives_a_reload(tmp_path: Path) -> None:
+    """The user cannot open root's log again, so it stays; one that was moved away and can be made again is."""
+    os.chmod(tmp_path, 0o700)
+    log = tmp_path / "app.log"
+    with server_for_anybody(*APP, "--uid", "nobody", "--logto", str(log), wait=False) as server:
+        wait_until(lambda: log.exists() and "is ready" in log.read_text(), 20, what="the server to be ready")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "reload complete" in log.read_text(), 20, what="the reload")
+        assert f"logto: cannot open {log}: Permission denied: the log stays where it is" in log.read_text()
+        assert server.stop() == 0
+        assert "goodbye" in log.read_text()
+
+
+def test_log_is_made_again_by_a_reload() -> None:
+    """mv app.log app.log.1; kill -HUP."""
+    with ServerProcess(*APP, "--logto", "app.log", wait=False) as server:
+        log, former = server.directory / "app.log", server.directory / "app.log.1"
+        wait_until(lambda: log.exists() and "is ready" in log.read_text(), 20, what="the server to be ready")
+        log.rename(former)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: log.exists() and "reload complete" in log.read_text(), 20, what="the new log")
+        assert "reload complete" not in former.read_text()
+
+
 # --- together with hooks ----------------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
-from uwsgi_deploy.logs.setup import log, open_log, send_log_to
+from uwsgi_deploy.logs.setup import log, open_log, reopen_log, send_log_to
 from uwsgi_deploy.master import hooks
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.control import open_control
@@ -127,7 +127,12 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
     who = _check(settings, again=start.again)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
     lines += identity.assume(identity.resolve_immediate(settings.identity))
-    foreground = _detach(settings, start)
+    if start.again:
+        foreground = None
+        daemon = settings.system.daemonize or settings.system.daemonize2
+        lines += reopen_log(settings.logs, daemon=daemon, is_confined=bool(settings.identity.chroot))
+    else:
+        foreground = _detach(settings)
     try:
         code = _run(settings, who, lines, hook_runner, start=start, foreground=foreground)
     except Interrupted:
@@ -172,11 +177,11 @@ def _run(
             vacuum.private.append(notifier.descriptor)
             notifier.send("STATUS=opening sockets")
         try:
-            change_environment(
+            variables = change_environment(
                 os.environ,
                 remove=settings.application.unenv,
                 directories=settings.application.envdir,
-                may_be_closed=start.again,
+                known=adoption.keepsake("envdir") or {},
             )
             listeners = _open_everything(settings, who, vacuum, hook_runner, adoption)
             intakes = _open_intakes(settings, vacuum) if wakeup else ()
@@ -210,6 +215,7 @@ def _run(
                 image=start.image,
                 previous=None if adoption.manifest is None else adoption.manifest.previous,
                 stacks=StackChannel(adoption.keepsake("stacks")),
+                knowledge={"envdir": variables},
             )
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
@@ -218,15 +224,13 @@ def _run(
             raise
 
 
-def _detach(settings: Settings, start: Start) -> Foreground | None:
+def _detach(settings: Settings) -> Foreground | None:
     """Open the log, and become a daemon if that is wanted; the process on the terminal, if it waits."""
     system = settings.system
     if (system.daemonize or system.daemonize2) and os.getpid() == 1:
         raise ConfigError("daemonize", "as PID 1 this process cannot go into the background: a container ends with it")
-    terminal = os.dup(2) if system.daemonize2 and not start.again else -1
+    terminal = os.dup(2) if system.daemonize2 else -1
     open_log(settings.logs, daemon=system.daemonize or system.daemonize2)
-    if start.again:
-        return None
     try:
         if system.daemonize2:
             return detach_when_ready(system.daemonize2, terminal=terminal)

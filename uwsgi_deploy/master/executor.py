@@ -84,6 +84,8 @@ class Executor:
         self.reexecution = Reexecution(resources, fleet, observer)
         stacks = resources.stacks
         self.reexecution.keep("stacks", lambda: (stacks.descriptors, stacks.descriptors))
+        for name, values in resources.knowledge.items():
+            self.reexecution.keep(name, lambda values=values: (values, ()))  # type: ignore[misc]
         self._steps: dict[type[Action], Callable[[Any], None]] = {
             StartTemplate: self._start_template,
             StopTemplate: self._stop_template,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.image import Image
@@ -23,7 +24,7 @@ class Resources:
 
     leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
     process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
-    stacks: where workers show their stacks.
+    stacks: where workers show their stacks. knowledge: plain values that the next image finds as keepsakes.
     """
 
     settings: Settings
@@ -39,3 +40,4 @@ class Resources:
     image: Image | None = None
     previous: bytes | None = None
     stacks: StackChannel = field(default_factory=StackChannel)
+    knowledge: Mapping[str, Any] = field(default_factory=dict)

@@ -6,9 +6,12 @@ Done in the first process before privileges are dropped: directories of secrets 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 from uwsgi_deploy.errors import ConfigError
+
+Variables = dict[str, str | None]
+"""Names and values; None for a variable that is to be removed."""
 
 
 def change_environment(
@@ -16,22 +19,26 @@ def change_environment(
     *,
     remove: Iterable[str],
     directories: Iterable[str],
-    may_be_closed: bool = False,
-) -> None:
-    """Remove variables, then take those of the directories, later ones stronger. ConfigError if one cannot be read.
+    known: Mapping[str, Variables],
+) -> dict[str, Variables]:
+    """Remove variables, then take those of the directories, later ones stronger; what each directory had.
 
-    may_be_closed: a master that has given up root and executed itself has the variables of root's directories already.
+    known: what this process read before it gave up root and executed itself, for directories that are closed to it by
+    now. ConfigError if another one cannot be read.
     """
     for name in remove:
         environ.pop(name, None)
+    found = {}
     for directory in directories:
-        if may_be_closed and not os.access(directory, os.R_OK | os.X_OK):
-            continue
-        for name, value in variables_in(directory):
+        is_closed = directory in known and not os.access(directory, os.R_OK | os.X_OK)
+        variables = known[directory] if is_closed else dict(variables_in(directory))
+        found[directory] = variables
+        for name, value in variables.items():
             if value is None:
                 environ.pop(name, None)
             else:
                 environ[name] = value
+    return found
 
 
 def variables_in(directory: str) -> Iterator[tuple[str, str | None]]:
