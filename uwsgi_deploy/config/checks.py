@@ -27,6 +27,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         if value < 1:
             raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' must be at least 1, not {value}")
     _check_recycling(settings, origins)
+    _check_cheaper(settings, origins, warn)
     for variable in settings.application.env:
         if not variable.partition("=")[0].strip() or "=" not in variable:
             raise ConfigError(origins["env"], f"'env' needs NAME=value, not '{variable}'")
@@ -69,6 +70,7 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
     single: tuple[tuple[object, tuple[str, ...]], ...] = (
         (settings.recycling, ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")),
         (settings.harakiri, ("harakiri_graceful_timeout", "harakiri_queue_threshold", "harakiri_verbose")),
+        (settings.cheaper, ("idle", "cheap")),
     )
     for name in [name for section, names in single for name in names if getattr(section, name)]:
         option = name.replace("_", "-")
@@ -156,6 +158,39 @@ def _check_system(settings: Settings, origins: Mapping[str, str], warn: Callable
     for name, postponed in (("master-as-root", who.master_as_root), ("drop-after-apps", who.drop_after_apps)):
         if postponed and not (who.uid or who.gid):
             warn(f"{origins.get(name, BUILT_IN)}: '{name}' has no effect without uid or gid")
+
+
+def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Numbers of workers that fit together, and options that mean something by themselves."""
+    cheaper, processes = settings.cheaper, settings.workers.processes
+    for name in ("cheaper-step", "cheaper-overload", "cheaper-idle", "cheaper-busyness-backlog-step"):
+        if getattr(cheaper, name.replace("-", "_")) < 1:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' must be at least 1")
+    if cheaper.cheaper and cheaper.cheaper >= processes:
+        raise ConfigError(
+            origins.get("cheaper", BUILT_IN),
+            f"invalid cheaper value: {cheaper.cheaper} must be lower than processes ({processes})",
+            hint="processes is the largest number of workers, cheaper the smallest",
+        )
+    if 0 < cheaper.cheaper_rss_limit_hard <= cheaper.cheaper_rss_limit_soft:
+        raise ConfigError(
+            origins.get("cheaper-rss-limit-hard", BUILT_IN),
+            "'cheaper-rss-limit-hard' must be higher than 'cheaper-rss-limit-soft'",
+        )
+    if cheaper.cheaper_busyness_min >= cheaper.cheaper_busyness_max:
+        raise ConfigError(
+            origins.get("cheaper-busyness-min", BUILT_IN),
+            "'cheaper-busyness-min' must be lower than 'cheaper-busyness-max'",
+        )
+    if cheaper.cheap and cheaper.die_on_no_workers:
+        raise ConfigError(
+            origins.get("die-on-no-workers", BUILT_IN), "'cheap' starts without workers: the server would end"
+        )
+    needs = {"cheaper": cheaper.cheaper, "idle": cheaper.idle}
+    for name, origin in origins.items():
+        needed = "cheaper" if name.startswith("cheaper-") else "idle" if name == "die-on-idle" else ""
+        if needed and not needs[needed]:
+            warn(f"{origin}: '{name}' has no effect without '{needed}'")
 
 
 def require_socket(settings: Settings) -> None:

@@ -56,12 +56,6 @@ NOT_YET: Mapping[str, str] = {
         notify-socket pause suspend resume""",
     "recycling and limits": """
         never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
-    "cheaper and idle": """
-        cheaper cheaper-initial cheaper-step cheaper-algo cheaper-overload cheaper-idle cheaper-rss-limit-soft
-        cheaper-rss-limit-hard cheaper-busyness-max cheaper-busyness-min cheaper-busyness-multiplier
-        cheaper-busyness-penalty cheaper-busyness-verbose cheaper-busyness-backlog-alert
-        cheaper-busyness-backlog-multiplier cheaper-busyness-backlog-step cheaper-busyness-backlog-nonzero
-        idle cheap die-on-idle die-on-no-workers""",
     "gevent and async": """
         gevent gevent-monkey-patch gevent-early-monkey-patch gevent-wait-for-hub asyncio greenlet ugreen
         ugreen-stacksize stackless loop async tornado""",

@@ -89,5 +89,7 @@ def only_worker(pid: int, cores: int) -> str:
 
 def ready(workers: int) -> str:
     """All workers accept connections: from here on the server serves."""
+    if not workers:
+        return "*** uwsgi-deploy is ready: the first client starts the workers ***"
     what = "1 worker accepts" if workers == 1 else f"{workers} workers accept"
     return f"*** uwsgi-deploy is ready: {what} requests ***"

@@ -54,6 +54,51 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True)
+class Want:
+    """From now on there is to be a worker with this number."""
+
+    wid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cheapen:
+    """From now on there is to be no worker with this number."""
+
+    wid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let all workers go until a client connects; `reason` is a line for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchListeners:
+    """Wake up when a client connects."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnwatchListeners:
+    """Leave clients to the workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndServer:
+    """Stop the server gracefully; `reason` is a line for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Write a line into the log."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """End a worker that did not end in time."""
 
@@ -162,6 +207,13 @@ Action = (
     | OrderWorker
     | Dismiss
     | Recycle
+    | Want
+    | Cheapen
+    | Sleep
+    | WatchListeners
+    | UnwatchListeners
+    | EndServer
+    | Say
     | Kill
     | CloseListeners
     | CheckConfiguration

@@ -34,7 +34,8 @@ class Command(Enum):
     RECYCLE_WORKERS = "recycle workers"  # arguments: worker numbers, none means all
     MORE_WORKERS = "more workers"  # arguments: how many, none means one
     FEWER_WORKERS = "fewer workers"
-    GO_CHEAP = "go cheap"
+    GO_CHEAP = "go cheap"  # no workers until a client connects
+    WAKE = "leave cheap mode"
     PAUSE = "pause"  # serve nobody until RESUME
     RESUME = "resume"
     TOGGLE_PAUSE = "toggle pause"
@@ -83,6 +84,8 @@ BY_SIGNAL: Mapping[int, Command] = {
     signal.SIGQUIT: Command.STOP_NOW,
     signal.SIGHUP: Command.RELOAD,
     signal.SIGUSR1: Command.STATISTICS,
+    signal.SIGTTIN: Command.MORE_WORKERS,
+    signal.SIGTTOU: Command.FEWER_WORKERS,
 }
 # Taken without effect, so that a tool that sends them does not end the server.
 UNUSED_SIGNALS = (signal.SIGUSR2,)

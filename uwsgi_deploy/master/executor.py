@@ -22,6 +22,7 @@ from uwsgi_deploy.master.actions import (
     CheckConfiguration,
     CloseListeners,
     Dismiss,
+    EndServer,
     Execute,
     FinishReload,
     GiveUpReload,
@@ -39,17 +40,8 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
     Warn,
 )
-from uwsgi_deploy.master.fleet import (
-    CaseStage,
-    Checker,
-    Fleet,
-    HarakiriCase,
-    Phase,
-    ReloadKind,
-    Stage,
-    Template,
-    Worker,
-)
+from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
+from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, ReloadKind, Stage, Template, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Observer
@@ -57,6 +49,7 @@ from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
 from uwsgi_deploy.master.reexecution import Reexecution
 from uwsgi_deploy.master.resources import Resources
+from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.fork import fork_child
@@ -95,6 +88,7 @@ class Executor:
             Recycle: self._recycle,
             Kill: self._kill,
             CloseListeners: self._close_listeners,
+            EndServer: self._end_server,
             CheckConfiguration: self._check_configuration,
             KillChecker: self._kill_checker,
             ReplaceMaster: self._replace_master,
@@ -109,6 +103,8 @@ class Executor:
             Spare: self._spare,
             PutOffHarakiri: self._put_off_harakiri,
         }
+        self._sizing = Sizing(fleet, observer, resources.listeners)
+        self._steps.update(self._sizing.steps)
 
     def perform(self, action: Action, now: float) -> None:
         """Do what the action says; `now` is the instant it was decided at."""
@@ -324,7 +320,12 @@ class Executor:
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
+    def _end_server(self, action: EndServer) -> None:
+        log(action.reason)
+        self._fleet.begin_stop(self._now)
+
     def _close_listeners(self, _action: CloseListeners) -> None:
+        self._sizing.unwatch()
         refuse_newcomers((*self._resources.listeners, *self._resources.leaving))
         close_listeners((*self._resources.listeners, *self._resources.leaving))
 
@@ -361,7 +362,7 @@ class Executor:
             log("chain reloading complete")
         template = fleet.template
         generation = template.generation if template is not None else 0
-        message = f"{len(fleet.slots)} workers of generation {generation} serve"
+        message = f"{len(fleet.active)} workers of generation {generation} serve"
         if reload.kind is ReloadKind.RETURN:
             log(f"*** back to what was before the reload: {message} ***")
         else:

@@ -11,9 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
-from uwsgi_deploy.config.settings import HarakiriSettings, RecyclingSettings
+from uwsgi_deploy.config.settings import CheaperSettings, HarakiriSettings, RecyclingSettings
 from uwsgi_deploy.errors import ServerError
+from uwsgi_deploy.master.cases import HarakiriCase
+from uwsgi_deploy.master.load import Load
+from uwsgi_deploy.master.policies.algorithms import BY_NAME
 from uwsgi_deploy.process.memory import Usage
 from uwsgi_deploy.shared.scoreboard import BANKS, Running
 
@@ -36,32 +40,6 @@ TRANSITIONS = {
     Phase.READY: frozenset({Phase.LEAVING}),
     Phase.LEAVING: frozenset({Phase.LEAVING}),
 }
-
-
-class CaseStage(Enum):
-    """Where the case of an overdue request is."""
-
-    STACKS_ASKED = "stacks asked"
-    WARNED = "warned"  # with harakiri-graceful-signal
-    ISOLATED = "isolated"  # its siblings may finish
-    KILLED = "killed"
-
-
-@dataclass(slots=True)
-class HarakiriCase:
-    """A request of a worker is overdue: the one that `core` runs since `started`. Monotonic seconds.
-
-    until: when the present stage is over. attempt: from 1. has_stacks: whether the worker has shown them.
-    """
-
-    core: int
-    started: float
-    deadline: float
-    by_user: bool
-    until: float
-    attempt: int = 1
-    stage: CaseStage = CaseStage.STACKS_ASKED
-    has_stacks: bool = False
 
 
 @dataclass(slots=True)
@@ -104,6 +82,7 @@ class Worker:
 class WorkerSlot:
     """A worker number. It has two processes while one replaces the other, each in a bank of the scoreboard.
 
+    cheap: no worker with this number is wanted at present.
     cramped: there is no memory for two processes, so the successor is started when the present one has gone.
     """
 
@@ -112,6 +91,7 @@ class WorkerSlot:
     failures: int = 0
     not_before: float = 0.0
     spawned: int = 0
+    cheap: bool = False
     cramped: bool = False
     wanted: bool = True  # whether somebody should serve here
     harakiri_count: int = 0
@@ -237,11 +217,27 @@ class Stop:
 class Fleet:
     """All rows. `template` serves orders, `candidate` is loading; `booted` once all workers were ready together."""
 
-    def __init__(self, processes: int, *, mercy: float, recycling: RecyclingSettings | None = None) -> None:
+    def __init__(
+        self,
+        processes: int,
+        *,
+        mercy: float,
+        recycling: RecyclingSettings | None = None,
+        cheaper: CheaperSettings | None = None,
+    ) -> None:
         self.size = processes
         self.slots = tuple(WorkerSlot(wid) for wid in range(1, processes + 1))
         self.mercy = mercy
         self.recycling = recycling if recycling is not None else RecyclingSettings()
+        self.cheaper = cheaper if cheaper is not None else CheaperSettings()
+        self.algorithm = BY_NAME[self.cheaper.cheaper_algo](self.cheaper) if self.cheaper.cheaper else None
+        self.adjusted = -inf  # when somebody last said how many workers there are to be
+        self.asleep = self.cheaper.cheap  # there are no workers, and the first client wakes the server
+        for slot in self.slots[0 if self.asleep else self.initial :]:
+            slot.cheap = True
+        self.watching = False  # the master waits for that client
+        self.last_activity = 0.0
+        self.load: Load | None = None  # in rounds in which the load was looked at
         self.next_look: float | None = None  # when the next sample of what workers use is due
         self.templates: list[Template] = []
         self.template_failures = 0
@@ -304,6 +300,29 @@ class Fleet:
         return next((t for t in self.templates if not (t.ready or t.stopping or t.failed)), None)
 
     @property
+    def initial(self) -> int:
+        """Workers to begin with."""
+        if not self.cheaper.cheaper:
+            return len(self.slots)
+        return min(len(self.slots), max(self.cheaper.cheaper_initial, self.cheaper.cheaper))
+
+    @property
+    def active(self) -> list[WorkerSlot]:
+        """The worker numbers that are to have a process."""
+        return [slot for slot in self.slots if slot.wanted and not slot.cheap]
+
+    @property
+    def spare(self) -> list[WorkerSlot]:
+        """The worker numbers that could have a process and are not to have one."""
+        return [slot for slot in self.slots if slot.wanted and slot.cheap]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing else decides about workers: no start, stop or pause, no reload that exchanges them."""
+        busy = self.reload is not None and self.reload.stage in (Stage.REPLACING, Stage.ROLLING)
+        return self.booted and self.stop is None and not busy and not self.paused
+
+    @property
     def is_gone(self) -> bool:
         """Whether no process is left."""
         return not self.templates and self.checker is None and not any(slot.workers for slot in self.slots)
@@ -346,6 +365,19 @@ class Fleet:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    def sleep(self) -> None:
+        """All workers are to go, until `wake`."""
+        self.asleep = True
+        for slot in self.slots:
+            slot.cheap = True
+
+    def wake(self, now: float) -> None:
+        """As many workers as at the start are wanted."""
+        self.asleep = False
+        self.last_activity = now
+        for slot in self.slots[: self.initial]:
+            slot.cheap = False
+
     def next_generation(self) -> int:
         """The number of the next template."""
         self.last_generation += 1
@@ -378,13 +410,22 @@ class Fleet:
         while len(self.slots) > self.size and not self.slots[-1].workers:
             self.slots = self.slots[:-1]
 
-    def resize(self, processes: int) -> None:
-        """From now on there are so many workers; slots beyond are emptied by the reload that brought the number."""
+    def resize(self, processes: int, *, elastic: bool = False) -> None:
+        """From now on there are so many worker numbers; slots beyond are emptied by the reload that brought the number.
+
+        As many as before have a worker, if the settings allow that. elastic: whether there was cheaper before.
+        """
         self.size = processes
+        before = len(self.active)
         missing = range(len(self.slots) + 1, processes + 1)
-        self.slots = (*self.slots, *(WorkerSlot(wid) for wid in missing))
+        spare = bool(self.cheaper.cheaper)
+        self.slots = (*self.slots, *(WorkerSlot(wid, cheap=spare) for wid in missing))
         for slot in self.slots:
             slot.wanted = slot.wid <= processes
+            slot.cheap = self.asleep or (slot.cheap and (spare or not elastic))
+        if not self.asleep:
+            for slot in self.spare[: max(1, self.cheaper.cheaper, min(before, processes)) - len(self.active)]:
+                slot.cheap = False
 
     def begin_stop(self, now: float, *, error: ServerError | None = None) -> None:
         """The server ends; a second call changes nothing but may add the cause."""

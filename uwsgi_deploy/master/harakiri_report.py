@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uwsgi_deploy.logs.access import escape
-from uwsgi_deploy.master.fleet import HarakiriCase, Worker
+from uwsgi_deploy.master.cases import HarakiriCase
+from uwsgi_deploy.master.fleet import Worker
 from uwsgi_deploy.process.signals import name as signal_name
 from uwsgi_deploy.shared.scoreboard import Running, RunningRequest, Scoreboard
 from uwsgi_deploy.shared.stack_dump import arrange

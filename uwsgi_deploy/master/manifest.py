@@ -116,6 +116,9 @@ COUNTERS = (
     "template_failures",
     "template_not_before",
     "booted",
+    "asleep",
+    "adjusted",
+    "last_activity",
     "paused",
     "last_reload",
     "last_serial",
@@ -127,6 +130,7 @@ def fleet_row(fleet: Fleet) -> Row:
     """The whole table."""
     return {
         **{name: getattr(fleet, name) for name in COUNTERS},
+        "elastic": bool(fleet.cheaper.cheaper),
         "slots": [{**row_of(slot), "workers": [row_of(worker) for worker in slot.workers]} for slot in fleet.slots],
         "templates": [row_of(template) for template in fleet.templates],
         "reload": None if fleet.reload is None else row_of(fleet.reload),
@@ -142,7 +146,7 @@ def restore_fleet(fleet: Fleet, row: Row) -> None:
         restored(WorkerSlot, {**slot, "workers": [restored(Worker, worker) for worker in slot["workers"]]})
         for slot in row["slots"]
     )
-    fleet.resize(fleet.size)
+    fleet.resize(fleet.size, elastic=row.get("elastic", False))
     fleet.templates = [restored(Template, template) for template in row["templates"]]
     fleet.reload = None if row["reload"] is None else restored(Reload, row["reload"])
     fleet.outcomes = [restored(Outcome, outcome) for outcome in row["outcomes"]]

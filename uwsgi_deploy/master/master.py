@@ -13,14 +13,17 @@ from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action
 from uwsgi_deploy.master.adoption import Adoption
+from uwsgi_deploy.master.cases import CaseStage
 from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
 from uwsgi_deploy.master.executor import Executor
-from uwsgi_deploy.master.fleet import CaseStage, Fleet, Phase, ReloadKind, Stage, Template, Worker
-from uwsgi_deploy.master.fleet_commands import recycle_workers
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, Template, Worker
+from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
+from uwsgi_deploy.master.policies.cheaper import cheaper, dismiss_cheap
 from uwsgi_deploy.master.policies.harakiri import harakiri
+from uwsgi_deploy.master.policies.idle import die_on_no_workers, idle, watch_clients
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
 from uwsgi_deploy.master.policies.reload import reload, retire_templates
@@ -41,7 +44,22 @@ from uwsgi_deploy.shared.scoreboard import Field, WorkerState
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
-POLICIES: tuple[Policy, ...] = (stop, mercy, harakiri, retire_templates, lifetime, memory, respawn, reload, succession)
+POLICIES: tuple[Policy, ...] = (
+    idle,
+    die_on_no_workers,
+    stop,
+    mercy,
+    harakiri,
+    retire_templates,
+    lifetime,
+    memory,
+    cheaper,
+    dismiss_cheap,
+    watch_clients,
+    respawn,
+    reload,
+    succession,
+)
 WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 
 # How often a worker is looked for that was ordered from a template that died, and how long at most: its channel may
@@ -64,9 +82,12 @@ class Master:
         self._workers = settings.workers
         self._scoreboard = resources.scoreboard
         self._fleet = Fleet(
-            settings.workers.processes, mercy=settings.workers.worker_reload_mercy, recycling=settings.recycling
+            settings.workers.processes,
+            mercy=settings.workers.worker_reload_mercy,
+            recycling=settings.recycling,
+            cheaper=settings.cheaper,
         )
-        self._sampler = Sampler(settings)
+        self._sampler = Sampler(settings, resources.scoreboard, resources.listeners)
         self._fleet.harakiri = settings.harakiri
         self._listeners, self._stacks = resources.listeners, resources.stacks
         self._observer = Observer(wakeup, resources.scoreboard)
@@ -80,9 +101,9 @@ class Master:
         self._unheeded: tuple[int, ...] = ()
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATISTICS: self._log_statistics,
-            Command.RECYCLE_WORKERS: self._recycle_workers,
             Command.STOP: self._begin_stop,
             Command.STOP_NOW: self._begin_stop,
+            **dict.fromkeys(FLEET_COMMANDS, self._change_fleet),
         }
         self._commands.update(Upkeep(resources, self._fleet).commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
@@ -171,8 +192,10 @@ class Master:
             fleet.stop.immediate = True
         return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
 
-    def _recycle_workers(self, request: Request, _now: float) -> Reply:
-        return recycle_workers(self._fleet, request.arguments)
+    def _change_fleet(self, request: Request, now: float) -> Reply:
+        reply = change_fleet(self._fleet, request, now)
+        log(f"{request.origin}: {reply.message}")
+        return reply
 
     def _log_statistics(self, _request: Request, _now: float) -> Reply:
         for worker in self._fleet.workers():
@@ -331,6 +354,9 @@ class Master:
         if worker.phase is Phase.LEAVING and ended.signal not in (0, worker.told, signal.SIGKILL):
             log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) MYSTERIOUSLY killed by signal {ended.signal} :(")
             return
+        if worker.phase is Phase.LEAVING and slot.cheap:
+            log(f"uWSGI worker {worker.wid} cheaped.")
+            return
         if worker.phase is Phase.LEAVING or ended.code == ExitCode.RETIRED:
             log(f"worker {worker.wid} killed successfully (pid: {worker.pid})")
             return
@@ -414,7 +440,7 @@ class Master:
         self._sampler.look(fleet, now)
         if not fleet.booted and fleet.stop is None and self._all_ready():
             fleet.boot()
-            log(banner.ready(len(fleet.slots)))
+            log(banner.ready(len(fleet.active)))
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)
             self._reach(self._hooks.started, now)
@@ -442,11 +468,14 @@ class Master:
         return ()
 
     def _all_ready(self) -> bool:
+        wanted = self._fleet.active
+        if not wanted:
+            return self._fleet.template is not None
         return all(
             slot.spawned
             and all(worker.phase in (Phase.READY, Phase.LEAVING) for worker in slot.workers)
             and slot.workers
-            for slot in self._fleet.slots
+            for slot in wanted
         )
 
 

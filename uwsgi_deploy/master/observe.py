@@ -70,19 +70,23 @@ class Observer:
         self._wakeup, self._scoreboard = wakeup, scoreboard
         self._channels: dict[int, socket.socket] = {}
         self._watched: dict[int, Read] = {}
+        self._shared: set[int] = set()
         self._periodic: list[Periodic] = []
         self._poll = select.poll()
         for descriptor in (wakeup.fileno(), scoreboard.wake_fd):
             self._poll.register(descriptor, select.POLLIN)
 
-    def watch(self, descriptor: int, read: Read, *, events: int = select.POLLIN) -> None:
+    def watch(self, descriptor: int, read: Read, *, events: int = select.POLLIN, shared: bool = False) -> None:
         """Call `read` when `descriptor` is ready; what it returns is told to the master. The master's alone, see
-        `descriptors`; to be called again with other `events` at any time."""
+        `descriptors`, unless `shared`; to be called again with other `events` at any time."""
         self._watched[descriptor] = read
+        if shared:
+            self._shared.add(descriptor)
         self._poll.register(descriptor, events)
 
     def unwatch(self, descriptor: int) -> None:
         """Forget a descriptor, before it is closed."""
+        self._shared.discard(descriptor)
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
@@ -117,7 +121,11 @@ class Observer:
 
     def descriptors(self) -> list[int]:
         """Descriptors that are the master's alone; children close them."""
-        return [*self._wakeup.descriptors, *self._watched, *(end.fileno() for end in self._channels.values())]
+        return [
+            *self._wakeup.descriptors,
+            *(self._watched.keys() - self._shared),
+            *(end.fileno() for end in self._channels.values()),
+        ]
 
     def wait(self, deadline: float | None) -> Observation:
         """Wait until something happens, or until the monotonic instant `deadline`."""

@@ -2,7 +2,7 @@
 
 The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds, sizes bytes:
 
-    version, pid, state (starting, running, paused, reloading, draining, drained, stopping), uptime (seconds),
+    version, pid, state (starting, running, cheap, paused, reloading, draining, drained, stopping), uptime (seconds),
     processes (wanted), threads, requests, generation, cwd, pidfile, log,
     workers: id, pid, state (ordered, starting, idle, busy, paused, leaving), generation, started, requests (of this
         process), total_requests (with its predecessors), exceptions, tx, rx, running_time (seconds in requests), rss,
@@ -38,7 +38,7 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "pid": os.getpid(),
         "state": server_state(fleet),
         "uptime": round(uptime(), 3),
-        "processes": len(fleet.slots),
+        "processes": len(fleet.active),
         "threads": settings.workers.threads,
         "requests": scoreboard.total(Field.REQUESTS),
         "generation": template.generation if template is not None else fleet.last_generation,
@@ -61,7 +61,9 @@ def server_state(fleet: Fleet) -> str:
         return "starting"
     if fleet.reload is not None:
         return "reloading"
-    return "paused" if fleet.paused else "running"
+    if fleet.paused:
+        return "paused"
+    return "cheap" if fleet.asleep else "running"
 
 
 def uptime() -> float:

@@ -25,6 +25,8 @@ HANDLED = (
     signal.SIGWINCH,
     signal.SIGURG,
     signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
 )
 
 # What tells a server to end or reload: a worker has its own handlers for these.

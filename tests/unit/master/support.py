@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import signal
 
-from uwsgi_deploy.config.settings import RecyclingSettings
+from uwsgi_deploy.config.settings import CheaperSettings, RecyclingSettings
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 
 
-def fleet_of(processes: int, *, recycling: RecyclingSettings | None = None, ready: bool = False) -> Fleet:
+def fleet_of(
+    processes: int,
+    *,
+    recycling: RecyclingSettings | None = None,
+    cheaper: CheaperSettings | None = None,
+    ready: bool = False,
+) -> Fleet:
     """A fleet with a loaded template of generation 1; `ready`: with workers that serve, born at 0."""
-    fleet = Fleet(processes, mercy=60.0, recycling=recycling)
+    fleet = Fleet(processes, mercy=60.0, recycling=recycling, cheaper=cheaper)
     fleet.templates.append(Template(fleet.next_generation(), pid=1000, ready=True))
     if ready:
         fleet.booted = True

@@ -13,7 +13,8 @@ from tests.unit.config.support import configure, refusal
 from tests.unit.master.test_policies import add_worker, fleet_of
 from uwsgi_deploy.config.settings import HarakiriSettings
 from uwsgi_deploy.master.actions import Action, AskForStacks, Execute, Isolate, PutOffHarakiri, Spare, WakeAt, Warn
-from uwsgi_deploy.master.fleet import CaseStage, Fleet, HarakiriCase, Phase, Worker
+from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.master.harakiri_report import Instant, report, warned
 from uwsgi_deploy.master.policies.harakiri import (
     LOOK_AGAIN,

@@ -21,7 +21,8 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
     Warn,
 )
-from uwsgi_deploy.master.fleet import CaseStage, Fleet, HarakiriCase, Phase, Worker
+from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.shared.scoreboard import Running
 
 # How long a worker may take to show its stacks.

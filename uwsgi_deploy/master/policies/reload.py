@@ -103,14 +103,14 @@ def _replace_in_turn(fleet: Fleet, now: float) -> Iterator[Action]:
         yield from _chain_news(fleet, now)
         return  # one at a time: somebody is on the way in
     old = [slot for slot in fleet.slots if any(fleet.is_old(worker) for worker in slot.staying)]
-    remaining = [slot for slot in old if slot.wanted]
+    remaining = [slot for slot in old if slot.wanted and not slot.cheap]
     if remaining:
         yield from _successor(fleet, next((slot for slot in remaining if len(slot.staying) == 1), None), now)
         return
     for slot in old:  # the server has fewer workers now
         for worker in slot.staying:
             yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
-    if all(slot.staying for slot in fleet.slots if slot.wanted):
+    if all(slot.staying for slot in fleet.active):
         yield FinishReload()
 
 

@@ -22,8 +22,8 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
     if fleet.stop is not None or fleet.awaits_change:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
-    if not needy:
-        return
+    if not needy and (fleet.booted or fleet.active):
+        return  # a server that starts without workers (cheap) still wants to know whether its application loads
     if fleet.template is None:
         if fleet.candidate is None and fleet.template_not_before <= now:
             yield StartTemplate()
@@ -36,6 +36,8 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
 
 
 def _needs_worker(slot: WorkerSlot, now: float) -> bool:
+    if slot.cheap:
+        return False
     if slot.cramped and slot.workers:
         return False  # there is no memory for two
     return slot.wanted and not slot.staying and slot.free_bank is not None and slot.not_before <= now

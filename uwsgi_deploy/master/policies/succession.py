@@ -48,6 +48,6 @@ def _hand_over(fleet: Fleet, slot: WorkerSlot) -> Iterator[Action]:
 
 def _wants_successor(slot: WorkerSlot, now: float) -> bool:
     staying = slot.staying
-    if len(staying) != 1 or not staying[0].outlived or slot.not_before > now:
+    if slot.cheap or len(staying) != 1 or not staying[0].outlived or slot.not_before > now:
         return False
     return slot.free_bank is not None
