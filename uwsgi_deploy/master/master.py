@@ -258,10 +258,12 @@ class Master:
         if worker is None:
             return
         log(f"*** worker {worker.wid} cannot be forked: {reason} ***")
-        self._fleet.gone(worker)
         slot = self._fleet.slot(worker.wid)
+        self._fleet.gone(worker)
         slot.failures = max(1, slot.failures) + 1
         slot.not_before = now + pause_after(slot.failures)
+        if self._fleet.reload is not None and slot.failures > MOST_FAILED_SUCCESSORS:
+            self._cancel_reload(f"worker {worker.wid} cannot be forked: {reason}")
 
     def _note_load_failure(self, generation: int, failure: LoadFailed, now: float) -> None:
         fleet = self._fleet
@@ -280,7 +282,7 @@ class Master:
             fleet.begin_stop(now, error=error)
             return
         log(f"{failure.details}\n{failure.message}" if failure.details else failure.message)
-        self._give_up_new_code(now)
+        self._give_up_new_code(failure.message, now)
 
     def _await_change(self, failure: LoadFailed) -> None:
         """The first start of a broken application under development: say why, and try again when a file changes."""
@@ -299,12 +301,12 @@ class Master:
             for line in banner.application_missing():
                 log(line)
 
-    def _give_up_new_code(self, now: float) -> None:
+    def _give_up_new_code(self, reason: str, now: float) -> None:
         """A new version does not load: the old one goes on serving, and a lost template is tried again later."""
         fleet = self._fleet
         fleet.template_failures += 1
         fleet.template_not_before = now + max(1.0, pause_after(fleet.template_failures))
-        self._cancel_reload("the new application cannot be loaded")
+        self._cancel_reload(f"the new application cannot be loaded: {reason}")
 
     def _cancel_reload(self, reason: str) -> None:
         if self._fleet.reload is not None and not self._fleet.reload.failure:
@@ -346,11 +348,11 @@ class Master:
     def _bury_worker(self, worker: Worker, ended: Exit, now: float) -> None:
         fleet = self._fleet
         self._scoreboard.vacate(worker.wid, worker.bank)
+        slot = fleet.slot(worker.wid)  # looked up first: one beyond the server's size goes with its last worker
         fleet.gone(worker)
         if fleet.stop is not None:
             log(f"worker {worker.wid} buried after {int(now - fleet.stop.since)} seconds")
             return
-        slot = fleet.slot(worker.wid)
         if worker.phase is Phase.LEAVING and ended.signal not in (0, worker.told, signal.SIGKILL):
             log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) MYSTERIOUSLY killed by signal {ended.signal} :(")
             return
@@ -398,7 +400,7 @@ class Master:
             fleet.begin_stop(now, error=AppLoadError(reason))
             return
         log(reason)
-        self._give_up_new_code(now)
+        self._give_up_new_code(reason, now)
 
     def _note_lost_target(self, template: Template) -> None:
         """A reload whose template died loads the application once more; its workers of that generation are old now."""

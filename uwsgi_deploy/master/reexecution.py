@@ -23,6 +23,9 @@ from uwsgi_deploy.process.fork import fork_child
 # Whom systemd's sockets are meant for: a process that is tried has another pid than the master that takes them.
 LISTEN_PID = "LISTEN_PID"
 LONGEST_OUTPUT = 1 << 16
+# A reason is one line of the log.
+LONGEST_REASON = 500
+TRACEBACK = "Traceback (most recent call last):"
 # How the child ends when it cannot even begin: a shell's code for a command that may not be executed.
 CANNOT_RUN = 126
 
@@ -32,7 +35,7 @@ class Reexecution:
 
     def __init__(self, resources: Resources, fleet: Fleet, observer: Observer) -> None:
         self._resources, self._fleet, self._observer = resources, fleet, observer
-        self._plan = self._output = -1
+        self._plan = self._output = self._errors = -1
         self._next: Image | None = None
         self._previous = resources.previous
         self._leaving_pidfiles = resources.leaving_pidfiles
@@ -48,7 +51,9 @@ class Reexecution:
         """Start a child that reads the configuration and comes as far as the server itself; its pid. OSError."""
         image = self._resources.image
         assert image is not None
-        self._plan, self._output = (write_unnamed(name, b"") for name in ("uwsgi-deploy-plan", "uwsgi-deploy-output"))
+        self._plan, self._output, self._errors = (
+            write_unnamed(f"uwsgi-deploy-{name}", b"") for name in ("plan", "output", "errors")
+        )
         environment = {**image.environment, PLAN: str(self._plan)}
         command, directory = image.command, image.directory
         own = -1
@@ -62,11 +67,11 @@ class Reexecution:
                 if value is not None:
                     environment[name] = value
         inherited = [descriptor for descriptor in (self._plan, own) if descriptor >= 0]
-        output = self._output
+        output, errors = self._output, self._errors
 
         def body() -> int:
             os.dup2(output, 1)
-            os.dup2(output, 2)
+            os.dup2(errors, 2)
             for descriptor in inherited:
                 os.set_inheritable(descriptor, True)
             if LISTEN_PID in environment:
@@ -89,17 +94,18 @@ class Reexecution:
 
     def judge(self, ended: Exit) -> str:
         """The child has ended: why the reload cannot go on, "" when it can. What it wrote is logged if it failed."""
-        output = os.pread(self._output, LONGEST_OUTPUT, 0).decode("utf-8", "replace").strip()
+        output, errors = _text(self._output), _text(self._errors)
         plan = os.pread(self._plan, os.fstat(self._plan).st_size, 0)
         self._forget_check()
         if ended.signal or ended.code or not plan:
-            if output:
-                log(output)
-            if ended.signal == signal.SIGKILL and not output:
+            for text in (output, errors):
+                if text:
+                    log(text)
+            if ended.signal == signal.SIGKILL and not errors:
                 return "reading the configuration took too long"
             if not ended.signal and not ended.code:
                 return "the server's command line ended without starting a server"
-            return output.rpartition("\n")[2].strip() or f"reading the configuration failed, {ended.describe()}"
+            return reason_in(errors) or f"reading the configuration failed, {ended.describe()}"
         image = Image.decode(plan)
         if LISTEN_PID in image.environment:
             image = dataclasses.replace(image, environment={**image.environment, LISTEN_PID: str(os.getpid())})
@@ -107,8 +113,8 @@ class Reexecution:
         return ""
 
     def _forget_check(self) -> None:
-        os.close(self._plan)
-        os.close(self._output)
+        for descriptor in (self._plan, self._output, self._errors):
+            os.close(descriptor)
 
     # --- becoming -----------------------------------------------------------------------------------------------------
 
@@ -185,6 +191,20 @@ class Reexecution:
                 )
             ),
         )
+
+
+def _text(descriptor: int) -> str:
+    return os.pread(descriptor, LONGEST_OUTPUT, 0).decode("utf-8", "replace").strip()
+
+
+def reason_in(errors: str) -> str:
+    """What a program wrote on standard error before it failed, in a line: the exception and its place, or all of it."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    if TRACEBACK not in lines:
+        return " ".join(lines)[:LONGEST_REASON]
+    places = [line for line in lines if line.startswith('File "') and not line.startswith('File "<frozen')]
+    place = f" ({places[-1].partition(', in ')[0]})" if places else ""
+    return f"{lines[-1]}{place}"[:LONGEST_REASON]
 
 
 def become(image: Image, manifest: Manifest) -> OSError:

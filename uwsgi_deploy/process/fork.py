@@ -6,6 +6,7 @@ waits. The operating system's functions are bound here at import, before an appl
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -52,6 +53,8 @@ def fork_adopted(body: Callable[[], int], *, reset: Iterable[int] = signals.HAND
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+    if not answer:  # killed, or a fork hook of the application ends every child
+        raise OSError(errno.ECHILD, "the new process ended before it began")
     if not answer.isdigit():
         raise OSError(int(answer[1:] or b"0"), f"fork: {os.strerror(int(answer[1:] or b'0'))}")
     return int(answer)

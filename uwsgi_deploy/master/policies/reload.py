@@ -26,6 +26,9 @@ from uwsgi_deploy.master.actions import (
 from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, WorkerSlot
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
 
+# How long (seconds) the last new worker must have served before the reload counts as complete: one that dies of its
+# first breath is noticed while there is a way back. Nobody waits for it but who asked how the reload went.
+PROBATION = 0.25
 # How often a chain reload says for whom it waits (uWSGI: once a second).
 CHAIN_NEWS = 1.0
 
@@ -71,7 +74,7 @@ def _roll(fleet: Fleet, now: float) -> Iterator[Action]:
     if fleet.template is None or fleet.reload is None:
         return  # the template died; `respawn` gets a new one when a slot is empty
     if fleet.reload.brutal:
-        yield from _replace_at_once(fleet)
+        yield from _replace_at_once(fleet, now)
     else:
         yield from _replace_in_turn(fleet, now)
 
@@ -84,13 +87,22 @@ STEPS: Mapping[Stage, Callable[[Fleet, float], Iterator[Action]]] = {
 }
 
 
-def _replace_at_once(fleet: Fleet) -> Iterator[Action]:
+def _replace_at_once(fleet: Fleet, now: float) -> Iterator[Action]:
     old = [worker for worker in fleet.workers() if worker.stays and fleet.is_old(worker)]
     for worker in old:
         if worker.phase is not Phase.ORDERED:
             yield Dismiss(worker.serial, signal.SIGQUIT, IMMEDIATE_GRACE)
     if not old:
-        yield FinishReload()
+        yield from _finish(fleet, now)
+
+
+def _finish(fleet: Fleet, now: float) -> Iterator[Action]:
+    """Everybody is new: that is all, if they live."""
+    serving = [[w for w in slot.staying if w.phase is Phase.READY] for slot in fleet.active]
+    if not all(serving):
+        return
+    proven = max((worker.born for workers in serving for worker in workers), default=now) + PROBATION
+    yield FinishReload() if proven <= now else WakeAt(proven)
 
 
 def _replace_in_turn(fleet: Fleet, now: float) -> Iterator[Action]:
@@ -110,8 +122,7 @@ def _replace_in_turn(fleet: Fleet, now: float) -> Iterator[Action]:
     for slot in old:  # the server has fewer workers now
         for worker in slot.staying:
             yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
-    if all(slot.staying for slot in fleet.active):
-        yield FinishReload()
+    yield from _finish(fleet, now)
 
 
 def _successor(fleet: Fleet, slot: WorkerSlot | None, now: float) -> Iterator[Action]:
