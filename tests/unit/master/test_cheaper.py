@@ -438,7 +438,7 @@ def test_a_reload_orders_successors_only_of_those_who_serve() -> None:
     fleet.begin_reload(ReloadKind.WORKERS)
     ordered = []
     for _ in range(20):
-        for action in tuple(reload(fleet, 100.0)):
+        for action in tuple(reload(fleet, 100.0 if len(ordered) < 2 else 101.0)):
             match action:
                 case OrderWorker(wid, bank):
                     ordered.append(wid)

@@ -21,7 +21,7 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
 )
 from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Reload, ReloadKind, Stage
-from uwsgi_deploy.master.policies.reload import STEPS, reload, retire_templates
+from uwsgi_deploy.master.policies.reload import PROBATION, STEPS, reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE
 
@@ -143,7 +143,8 @@ def test_workers_are_replaced_in_turn() -> None:
         new.move(Phase.READY)
         assert actions(fleet)[0] == Dismiss(old[wid - 1].serial, signal.SIGHUP, GRACE)
         fleet.told(old[wid - 1], signal.SIGHUP, GRACE)
-    assert actions(fleet) == [FinishReload()]
+    assert actions(fleet) == [WakeAt(PROBATION)]
+    assert actions(fleet, PROBATION) == [FinishReload()]
 
 
 def test_reload_waits_for_a_bank() -> None:
@@ -167,7 +168,10 @@ def test_brutal_reload_replaces_all_at_once() -> None:
     for worker in old:
         fleet.told(worker, signal.SIGQUIT, 1.0)
     assert list(respawn(fleet, 0.0)) == [OrderWorker(1, 1), OrderWorker(2, 1)]
-    assert actions(fleet) == [FinishReload()]
+    for wid in (1, 2):
+        assert actions(fleet, PROBATION) == []
+        add_worker(fleet, wid, generation=2)
+    assert actions(fleet, PROBATION) == [FinishReload()]
 
 
 def test_chain_says_where_it_is() -> None:
@@ -190,7 +194,7 @@ def test_same_generation_is_told_by_age() -> None:
     assert actions(fleet)[0] == Dismiss(old.serial, signal.SIGHUP, GRACE)
     fleet.told(old, signal.SIGHUP, GRACE)
     assert not fleet.is_old(new)
-    assert actions(fleet) == [FinishReload()]
+    assert actions(fleet, PROBATION) == [FinishReload()]
 
 
 # --- another number of workers ----------------------------------------------------------------------------------------
@@ -217,7 +221,7 @@ def test_fewer_workers() -> None:
     assert actions(fleet) == [OrderWorker(1, 1)]
     add_worker(fleet, 1, generation=2)
     fleet.told(first, signal.SIGHUP, GRACE)
-    assert actions(fleet) == [Dismiss(second.serial, signal.SIGHUP, GRACE), FinishReload()]
+    assert actions(fleet, PROBATION) == [Dismiss(second.serial, signal.SIGHUP, GRACE), FinishReload()]
     fleet.told(second, signal.SIGHUP, GRACE)
     fleet.gone(second)
     assert [slot.wid for slot in fleet.slots] == [1]
@@ -255,7 +259,7 @@ def test_half_done_is_turned_back() -> None:
     assert actions(fleet)[0] == Dismiss(new.serial, signal.SIGHUP, GRACE)
     fleet.told(new, signal.SIGHUP, GRACE)
     assert (fleet.is_old(back), fleet.is_old(second)) == (False, False)
-    assert actions(fleet) == [FinishReload()]
+    assert actions(fleet, PROBATION) == [FinishReload()]
     fleet.end_reload(ok=True, message="")
     assert [outcome.ok for outcome in fleet.outcomes] == [False]
 
