@@ -34,7 +34,9 @@ BY_COMMAND: Mapping[Command, signal.Signals] = {
     Command.STOP: signal.SIGINT,
     Command.STOP_NOW: signal.SIGQUIT,
     Command.RELOAD: signal.SIGHUP,
-    Command.TOGGLE_PAUSE: signal.SIGTSTP,
+    # As uWSGI's --pause and --resume, which both send the signal that does the one or the other.
+    Command.PAUSE: signal.SIGTSTP,
+    Command.RESUME: signal.SIGTSTP,
 }
 
 # Exit codes of `status`, from the Linux Standard Base.

@@ -77,7 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 # uWSGI's way to steer a server: options that take a pid file, and start nothing.
-PIDFILE_OPTIONS: Mapping[str, Command] = {"stop": Command.STOP, "reload": Command.RELOAD}
+PIDFILE_OPTIONS: Mapping[str, Command] = {
+    "stop": Command.STOP,
+    "reload": Command.RELOAD,
+    "pause": Command.PAUSE,
+    "suspend": Command.PAUSE,
+    "resume": Command.RESUME,
+}
 
 INI = click.Option(
     ["--ini"], multiple=True, metavar="FILE", help="The server that runs with this file (its pidfile, control-socket)."

@@ -240,6 +240,8 @@ def _drain(order: Order) -> int:
     return order.tell(f"the server is not drained after {order.patience:g} s; it goes on", ok=False)
 
 
+HOW_MANY = Argument("number", Takes.NUMBER, "[N]", positional=True)
+
 VERBS = (
     Verb(("status",), "Show what the server and its workers are doing.", _status),
     Verb(
@@ -260,6 +262,24 @@ VERBS = (
         _stop,
         (Argument("now", Takes.NOTHING, "At once, whatever is running."), NO_WAIT, TIMEOUT),
     ),
+    Verb(
+        ("drain",),
+        "Let nobody new in, let the workers leave when their requests are done; the master stays until it is stopped.",
+        _drain,
+        (WAIT, TIMEOUT),
+    ),
+    Verb(("pause",), "Serve nobody: requests wait until the server is told to resume.", _simply(Command.PAUSE)),
+    Verb(("resume",), "Serve again after a pause.", _simply(Command.RESUME)),
+    Verb(("workers", "add"), "Run more workers.", _simply(Command.MORE_WORKERS), (HOW_MANY,)),
+    Verb(("workers", "remove"), "Run fewer workers.", _simply(Command.FEWER_WORKERS), (HOW_MANY,)),
+    Verb(
+        ("workers", "recycle"),
+        "Replace these workers, or all; each one leaves when its successor serves.",
+        _simply(Command.RECYCLE_WORKERS),
+        (Argument("ids", Takes.NUMBER, "[ID]...", positional=True, many=True),),
+    ),
+    Verb(("log", "reopen"), "Open the log file again by its name, after it was moved.", _simply(Command.REOPEN_LOG)),
+    Verb(("log", "rotate"), "Move the log file away and open a new one.", _simply(Command.ROTATE_LOG)),
 )
 
 

@@ -53,7 +53,7 @@ NOT_YET: Mapping[str, str] = {
     "reloading": """
         touch-mules-reload touch-spoolers-reload touch-signal
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch
-        notify-socket pause suspend resume""",
+        notify-socket""",
     "recycling and limits": """
         never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
     "gevent and async": """
@@ -148,7 +148,9 @@ _NO_JAIL = "starting without this confinement would be unsafe, and this version 
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(words("yaml yml json js xml xmlconfig toml ini-paste ini-paste-logged"), _NO_FORMAT),
-    **dict.fromkeys(words("stop reload"), "it steers a running server and works on the command line only"),
+    **dict.fromkeys(
+        words("stop reload pause suspend resume"), "it steers a running server and works on the command line only"
+    ),
     **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
     "exit": "the configuration asks to stop here",
 }

@@ -13,6 +13,9 @@ from uwsgi_deploy.errors import ConfigError
 
 LOG_FILE_MODE = 0o640  # as uWSGI's
 
+# The file that the log was sent to, absolute: children inherit it, and reopen it when it was moved away.
+_file = ""
+
 
 def open_log(settings: LogSettings, *, daemon: str = "") -> None:
     """Make descriptors 0 to 2 usable, send 1 and 2 to a daemon's log or else to `logto`; ConfigError when that fails.
@@ -73,6 +76,64 @@ def send_log_to(path: str, option: str) -> None:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_FILE_MODE)
     except OSError as error:
         raise ConfigError(option, f"cannot open {path}: {error.strerror}") from None
+    _take(file)
+    global _file
+    _file = path
+
+
+def log_file() -> str:
+    """The file that the log is appended to, empty when it is not a file of ours."""
+    return _file
+
+
+def reopen_log() -> str:
+    """Open the log file again, by its name, for a rotation that moved it; what is wrong, empty when nothing is.
+
+    When that fails the log stays where it is.
+    """
+    if not _file:
+        return "the log is not a file of the server's own: logto is not set"
+    try:
+        _take(os.open(_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_FILE_MODE))
+    except OSError as error:
+        return f"cannot open the log {_file} again: {error.strerror}"
+    return ""
+
+
+def reopen_if_moved() -> str:
+    """`reopen_log` where it is needed: in a process whose log is no longer the file of that name."""
+    if not _file:
+        return ""
+    try:
+        present, named = os.fstat(2), os.stat(_file)
+    except FileNotFoundError:
+        return ""  # a rotation is under way: who moved it away is about to say so
+    except OSError as error:
+        return f"cannot find the log {_file}: {error.strerror}"
+    if (present.st_dev, present.st_ino) == (named.st_dev, named.st_ino):
+        return ""
+    return reopen_log()
+
+
+def rotate_log(now: float) -> str:
+    """Move the log file to `NAME.UNIXTIME`, as uWSGI does, and open a new one; what is wrong, empty when nothing is."""
+    if not _file:
+        return "the log is not a file of the server's own: logto is not set"
+    target = f"{_file}.{int(now)}"
+    number = 1
+    while os.path.lexists(target):  # twice in one second
+        target = f"{_file}.{int(now)}.{number}"
+        number += 1
+    log(f"logsize: {os.fstat(2).st_size}, triggering rotation to {target}...")
+    try:
+        os.rename(_file, target)
+    except OSError as error:
+        return f"cannot move the log {_file} to {target}: {error.strerror}"
+    return reopen_log()
+
+
+def _take(file: int) -> None:
+    """Make an open file standard output and standard error."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -154,6 +154,13 @@ class PutOffHarakiri:
 
 
 @dataclass(frozen=True, slots=True)
+class Remind:
+    """Have a worker look at whether it is to serve and where the log is; with None all of them, and the templates."""
+
+    serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CloseListeners:
     """Close the master's own listening sockets."""
 
@@ -215,6 +222,7 @@ Action = (
     | EndServer
     | Say
     | Kill
+    | Remind
     | CloseListeners
     | CheckConfiguration
     | ReplaceMaster

@@ -211,6 +211,7 @@ def _run(
                 milestones,
                 leaving=adoption.leaving(listeners),
                 pidfiles=vacuum.pidfiles,
+                write_pidfiles=vacuum.write_pidfiles,
                 leaving_pidfiles=vacuum.unclaimed_pidfiles,
                 image=start.image,
                 previous=None if adoption.manifest is None else adoption.manifest.previous,

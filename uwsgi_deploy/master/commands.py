@@ -86,6 +86,7 @@ BY_SIGNAL: Mapping[int, Command] = {
     signal.SIGUSR1: Command.STATISTICS,
     signal.SIGTTIN: Command.MORE_WORKERS,
     signal.SIGTTOU: Command.FEWER_WORKERS,
+    signal.SIGTSTP: Command.TOGGLE_PAUSE,
 }
 # Taken without effect, so that a tool that sends them does not end the server.
 UNUSED_SIGNALS = (signal.SIGUSR2,)

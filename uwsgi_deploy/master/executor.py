@@ -33,6 +33,7 @@ from uwsgi_deploy.master.actions import (
     OrderWorker,
     PutOffHarakiri,
     Recycle,
+    Remind,
     ReplaceMaster,
     Spare,
     StartTemplate,
@@ -54,7 +55,7 @@ from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.worker import channel
-from uwsgi_deploy.worker.channel import SpawnWorker
+from uwsgi_deploy.worker.channel import ReopenLog, SpawnWorker
 from uwsgi_deploy.worker.template import TemplateContext, run_template
 
 __all__ = ["Executor", "Resources"]
@@ -87,6 +88,7 @@ class Executor:
             Dismiss: self._dismiss,
             Recycle: self._recycle,
             Kill: self._kill,
+            Remind: self._remind,
             CloseListeners: self._close_listeners,
             EndServer: self._end_server,
             CheckConfiguration: self._check_configuration,
@@ -199,7 +201,9 @@ class Executor:
         worker = self._fleet.ordered(action.wid, action.bank, template.generation, self._now)
         self._resources.scoreboard.expect(worker.wid, worker.bank, template.generation)
         try:
-            end.send(channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first)))
+            end.send(
+                channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first, self._fleet.paused))
+            )
         except OSError:
             self._fleet.gone(worker)
 
@@ -317,6 +321,19 @@ class Executor:
     def _mercy_deadline(self) -> float | None:
         grace = mercy_of(self._fleet)
         return None if grace is None else self._now + grace
+
+    def _remind(self, action: Remind) -> None:
+        number = signal.SIGTSTP if self._fleet.paused else signal.SIGWINCH
+        for worker in self._fleet.workers():
+            if worker.phase is not Phase.ORDERED and action.serial in (None, worker.serial):
+                _kill(worker.pid, number)
+        for template in self._fleet.templates if action.serial is None else ():
+            end = self._observer.channel(template.generation)
+            try:
+                if end is not None and not template.stopping:
+                    end.send(channel.encode(ReopenLog()))
+            except OSError:
+                continue  # it ends at this moment
 
     # --- the server ---------------------------------------------------------------------------------------------------
 

@@ -254,6 +254,7 @@ class Fleet:
         self.harakiri = HarakiriSettings()
         # Clients in the longest listen queue; looked at for harakiri-queue-threshold, None when nobody knows.
         self.listen_queue: int | None = None
+        self.resumed = False  # once: then workers may have been ordered while it was paused
         self.alarm: float | None = None  # what policies asked for with WakeAt since the last round
         self.last_serial = 0
         self.last_generation = 0
@@ -350,6 +351,11 @@ class Fleet:
             return None
         raise LookupError(number)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the master has nothing more to do."""
+        return self.stop is not None and not self.stop.stays and self.is_gone
+
     def deadlines(self) -> Iterator[float]:
         """Instants at which something is or was due although nothing happens."""
         checkers = () if self.checker is None else (self.checker,)
@@ -427,11 +433,19 @@ class Fleet:
             for slot in self.spare[: max(1, self.cheaper.cheaper, min(before, processes)) - len(self.active)]:
                 slot.cheap = False
 
-    def begin_stop(self, now: float, *, error: ServerError | None = None) -> None:
-        """The server ends; a second call changes nothing but may add the cause."""
+    def pause(self, *, paused: bool) -> None:
+        """Workers serve nobody, or serve again."""
+        self.resumed = self.resumed or self.paused
+        self.paused = paused
+
+    def begin_stop(self, now: float, *, error: ServerError | None = None, stays: bool = False) -> None:
+        """The server ends, of which a master that `stays` is no part; a later call can only end that one, too."""
         if self.stop is None:
-            self.stop = Stop(now, error=error)
+            self.stop = Stop(now, error=error, stays=stays)
             self.reload = None
+        elif self.stop.stays and not stays:
+            self.stop.stays = False
+            self.stop.error = error
 
     def begin_reload(self, kind: ReloadKind) -> int:
         """Something new is wanted; the id of the reload that brings it. One that runs is followed by another."""

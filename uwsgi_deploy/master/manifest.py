@@ -120,6 +120,7 @@ COUNTERS = (
     "adjusted",
     "last_activity",
     "paused",
+    "resumed",
     "last_reload",
     "last_serial",
     "last_generation",

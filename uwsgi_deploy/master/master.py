@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
-from uwsgi_deploy.master.actions import Action
+from uwsgi_deploy.master.actions import Action, Remind
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.cases import CaseStage
 from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
@@ -104,8 +104,9 @@ class Master:
             Command.STOP: self._begin_stop,
             Command.STOP_NOW: self._begin_stop,
             **dict.fromkeys(FLEET_COMMANDS, self._change_fleet),
+            Command.DRAIN: self._drain,
         }
-        self._commands.update(Upkeep(resources, self._fleet).commands)
+        self._commands.update(Upkeep(resources, self._fleet, self._executor.perform).commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
         self._fleet.can_execute = resources.image is not None
         for intake in resources.intakes:
@@ -115,7 +116,7 @@ class Master:
     def run(self) -> None:
         """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
         observation = None
-        while not (self._fleet.stop is not None and self._fleet.is_gone):
+        while not self._fleet.is_over:
             observation = self._observer.wait(self._next_deadline(observation))
             self._fleet.alarm = None
             self._learn(observation)
@@ -124,11 +125,13 @@ class Master:
                     self._executor.perform(action, observation.now)
             if self._supervisor is not None:
                 self._supervisor.tell(self._fleet, observation.now)
-        if self._fleet.stop.last_words:
-            log(self._fleet.stop.last_words)
+        end = self._fleet.stop
+        assert end is not None  # else it would not be over
+        if end.last_words:
+            log(end.last_words)
         log("goodbye to uWSGI.")
-        if self._fleet.stop.error is not None:
-            raise self._fleet.stop.error
+        if end.error is not None:
+            raise end.error
 
     def _adopt(self, adoption: Adoption) -> None:
         """Go on from where the former image was, if there was one."""
@@ -179,7 +182,7 @@ class Master:
     def _begin_stop(self, request: Request, now: float) -> Reply:
         fleet = self._fleet
         immediate = request.command is Command.STOP_NOW
-        if fleet.stop is None:
+        if fleet.stop is None or fleet.stop.stays:
             log(_stop_line(request))
             fleet.begin_stop(now)
         elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
@@ -196,6 +199,14 @@ class Master:
         reply = change_fleet(self._fleet, request, now)
         log(f"{request.origin}: {reply.message}")
         return reply
+
+    def _drain(self, request: Request, now: float) -> Reply:
+        """Stop, but for the master: to see that the last request is done, and to free the port for a successor."""
+        if self._fleet.stop is not None:
+            return Reply(ok=self._fleet.stop.stays, message="the server is stopping already")
+        log(f"{request.origin}: draining: nobody new is let in, workers leave when their requests are done")
+        self._fleet.begin_stop(now, stays=True)
+        return Reply(ok=True, message="draining: the workers leave when their requests are done, the master stays")
 
     def _log_statistics(self, _request: Request, _now: float) -> Reply:
         for worker in self._fleet.workers():
@@ -352,6 +363,8 @@ class Master:
         fleet.gone(worker)
         if fleet.stop is not None:
             log(f"worker {worker.wid} buried after {int(now - fleet.stop.since)} seconds")
+            if fleet.stop.stays and fleet.is_gone:
+                log("*** drained: all workers have left, the master waits to be told to stop ***")
             return
         if worker.phase is Phase.LEAVING and ended.signal not in (0, worker.told, signal.SIGKILL):
             log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) MYSTERIOUSLY killed by signal {ended.signal} :(")
@@ -437,6 +450,8 @@ class Master:
         for worker in fleet.workers():
             if worker.phase is Phase.STARTING and scoreboard.is_ready(worker.wid, worker.bank, worker.pid):
                 worker.move(Phase.READY)
+                if fleet.paused or fleet.resumed:  # it may have been ordered before that
+                    self._executor.perform(Remind(worker.serial), now)
             if worker.phase is Phase.READY and scoreboard.record_in(worker.wid, worker.bank)[Field.OUTLIVED]:
                 worker.outlived = True
         self._sampler.look(fleet, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class Resources:
     leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
     process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
     stacks: where workers show their stacks. knowledge: plain values that the next image finds as keepsakes.
+    write_pidfiles: writes them again and returns what went wrong.
     """
 
     settings: Settings
@@ -41,3 +42,4 @@ class Resources:
     previous: bytes | None = None
     stacks: StackChannel = field(default_factory=StackChannel)
     knowledge: Mapping[str, Any] = field(default_factory=dict)
+    write_pidfiles: Callable[[], list[str]] = list

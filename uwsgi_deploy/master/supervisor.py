@@ -25,8 +25,10 @@ class Condition(Enum):
 
 def condition(fleet: Fleet) -> Condition:
     """What the fleet is doing."""
-    if fleet.stop is not None:
+    if fleet.stop is not None and not fleet.stop.stays:
         return Condition.STOPPING
+    if fleet.stop is not None:
+        return Condition.READY  # drained: a manager that heard of an end would kill what stays
     if not fleet.booted:
         return Condition.STARTING
     return Condition.RELOADING if fleet.reload is not None else Condition.READY
@@ -36,6 +38,8 @@ def status(fleet: Fleet) -> str:
     """One line for people, as `systemctl status` shows it."""
     state = condition(fleet)
     workers = list(fleet.workers())
+    if fleet.stop is not None and fleet.stop.stays:
+        return f"drained, {len(workers)} workers left"
     if state is Condition.STARTING:
         return "loading the application" if fleet.template is None else "starting the workers"
     if state is Condition.STOPPING:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
+from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.listener import Listener, close_listeners, remove_unix_sockets
 from uwsgi_deploy.process.pidfile import PidFile
@@ -54,6 +55,19 @@ class Vacuum:
     def unclaimed_pidfiles(self) -> tuple[PidFile, ...]:
         """What the former image wrote and nobody wants any more."""
         return tuple(self._former.values())
+
+    def write_pidfiles(self) -> list[str]:
+        """Write this process's pid again where it was written before, in files that were removed or changed, too.
+
+        Returns what went wrong.
+        """
+        problems = []
+        for index, pidfile in enumerate(self.pidfiles):
+            try:
+                self.pidfiles[index] = pidfile.renew()
+            except ConfigError as error:
+                problems.append(str(error))
+        return problems
 
     def add_listeners(self, listeners: tuple[Listener, ...]) -> None:
         """Sockets were bound."""

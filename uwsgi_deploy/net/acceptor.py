@@ -74,6 +74,7 @@ class Acceptor:
         self._endpoints = {endpoint.socket.fileno(): endpoint for endpoint in endpoints}
         self._resume_at: float | None = None
         self._close_at: float | None = None
+        self._held = False
         self._listen()
         if siblings is not None:
             epoll.register(siblings.call_fd, EPOLLIN | EPOLLEXCLUSIVE)
@@ -99,7 +100,20 @@ class Acceptor:
         """Listen again after a shortage of descriptors."""
         if self._resume_at is not None and now >= self._resume_at:
             self._resume_at = None
+            if not self._held:
+                self._listen()
+
+    def hold(self) -> None:
+        """Leave new clients in the listen queue until `unhold`."""
+        if not self._held and not self.paused:
+            self._ignore()
+        self._held = True
+
+    def unhold(self) -> None:
+        """Listen again."""
+        if self._held and not self.paused:
             self._listen()
+        self._held = False
 
     def leave(self, *, now: float, backlog: bool) -> None:
         """Stop for good: at once, or with `backlog` only after the last call.
@@ -128,7 +142,7 @@ class Acceptor:
 
     def _close(self) -> None:
         for fd, endpoint in self._endpoints.items():
-            if not self.paused:
+            if not (self.paused or self._held):
                 self._epoll.unregister(fd)
             endpoint.socket.close()
         self._endpoints.clear()
@@ -143,6 +157,10 @@ class Acceptor:
     def _listen(self) -> None:
         for fd in self._endpoints:
             self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)
+
+    def _ignore(self) -> None:
+        for fd in self._endpoints:
+            self._epoll.unregister(fd)
 
     def _accept(self, endpoint: Endpoint, *, now: float, room: int) -> None:
         """Who cannot be served at once is left to an idle sibling, which is called: the kernel woke only this worker.
@@ -172,8 +190,7 @@ class Acceptor:
 
     def _pause(self, now: float) -> None:
         """Leave new clients in the listen queue for a moment."""
-        for fd in self._endpoints:
-            self._epoll.unregister(fd)
+        self._ignore()
         self._resume_at = now + _PAUSE
         self._shortage()
 
@@ -184,5 +201,7 @@ class Acceptor:
             os.eventfd_read(self._siblings.call_fd)
         except BlockingIOError:
             return  # a third one was faster
+        if self._held:
+            return
         for endpoint in list(self._endpoints.values()):
             self._accept(endpoint, now=now, room=room)

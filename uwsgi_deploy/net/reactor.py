@@ -79,6 +79,7 @@ class Reactor:
         self._next_sweep = self.now + _TICK
         self._drain_wanted = False
         self._drain_backlog = False
+        self._held: deque[Connection] | None = None
         self._date = DateLine()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake_fd, lambda: os.eventfd_read(self._wake_fd))
@@ -133,6 +134,8 @@ class Reactor:
                     action()
                 else:
                     self._acceptor.on_event(fd, now=self.now, room=self.free_cores - len(self.ready))
+        if self._held is not None:
+            self._hold_back()
 
     def wake(self) -> None:
         """End a wait in `poll` that another thread is in."""
@@ -159,6 +162,30 @@ class Reactor:
             self._linger(connection)
         elif state is HEAD:  # a core gave it back in between
             self._read_head(connection)
+
+    # -- a pause -------------------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Serve nobody until `unhold`: new clients wait in the listen queue, complete requests here. For the leader, in
+        what it calls while it polls, or before the first round."""
+        if self._held is None and not self.draining:
+            self._held = deque()
+            self._acceptor.hold()
+
+    def unhold(self) -> None:
+        """Serve again, those first who waited. For the leader."""
+        if self._held is not None:
+            self.ready.extendleft(reversed(self._held))
+            self._held = None
+            self._acceptor.unhold()
+
+    def _hold_back(self) -> None:
+        assert self._held is not None
+        while self.ready:
+            try:
+                self._held.append(self.ready.popleft())
+            except IndexError:
+                return  # a core that came back took the last one
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
@@ -485,6 +512,7 @@ class Reactor:
     def _start_draining(self, *, backlog: bool) -> None:
         self._drain_wanted = False
         self._next_sweep = self.now
+        self.unhold()
         self._acceptor.leave(now=self.now, backlog=backlog)
         soon = self.now + _IDLE_GRACE
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uwsgi_deploy.errors import ConfigError
 
@@ -30,6 +30,20 @@ class PidFile:
     def close(self) -> None:
         """Give up the lock, or a child's copy of it."""
         os.close(self.descriptor)
+
+    def renew(self) -> PidFile:
+        """Write the pid again, into a new file if ours was removed or replaced; the descriptor keeps its number.
+
+        ConfigError when that cannot be, or the file belongs to another running server by now.
+        """
+        if _inode_of(self.path) == self.inode:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, _content(self.pid), 0)
+            return self
+        new = write_pidfile(self.path, self.pid)
+        os.dup2(new.descriptor, self.descriptor, inheritable=False)
+        os.close(new.descriptor)
+        return replace(new, descriptor=self.descriptor)
 
     def remove(self) -> list[str]:
         """Unlink the file if it is still the one we made with our pid in it; returns lines for the log."""
@@ -98,3 +112,11 @@ def _require_pid_content(descriptor: int, path: str, option: str) -> None:
 
 def _content(pid: int) -> bytes:
     return f"{pid}\n".encode("ascii")
+
+
+def _inode_of(path: str) -> int:
+    """0 when there is no such file."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0

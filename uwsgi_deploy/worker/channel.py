@@ -1,7 +1,7 @@
 """What master and template say to each other: one message per datagram of a socket pair (SOCK_SEQPACKET).
 
-Down: SpawnWorker. Up: TemplateReady or LoadFailed once, then Spawned or SpawnFailed for every SpawnWorker. With
-lazy-apps a worker that cannot load its application sends LoadFailed itself before it exits: so the master knows why.
+Down: SpawnWorker, ReopenLog. Up: TemplateReady or LoadFailed once, then Spawned or SpawnFailed for every SpawnWorker.
+With lazy-apps a worker that cannot load its application sends LoadFailed itself before it exits: so the master knows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ RECEIVE_BYTES = 1 << 18
 class SpawnWorker:
     """Fork worker `wid` into `bank` of its scoreboard records; `serial` identifies the order in the answer.
 
-    is_first: no process had this number before.
+    is_first: no process had this number before. held: serve nobody yet (a pause).
     """
 
     serial: int
     wid: int
     bank: int
     is_first: bool
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLog:
+    """The log file may have been moved away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +69,9 @@ class LoadFailed:
     exit_code: int
 
 
-Message = SpawnWorker | Spawned | SpawnFailed | TemplateReady | LoadFailed
+Message = SpawnWorker | ReopenLog | Spawned | SpawnFailed | TemplateReady | LoadFailed
 KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (SpawnWorker, Spawned, SpawnFailed, TemplateReady, LoadFailed)
+    kind.__name__: kind for kind in (SpawnWorker, ReopenLog, Spawned, SpawnFailed, TemplateReady, LoadFailed)
 }
 
 

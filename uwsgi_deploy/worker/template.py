@@ -20,7 +20,7 @@ from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
-from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.logs.setup import log, reopen_if_moved
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process import identity, prctl, signals, titles
 from uwsgi_deploy.process.capabilities import forget_ambient
@@ -35,7 +35,7 @@ from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.ballast import fill_pools
-from uwsgi_deploy.worker.channel import Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
@@ -43,6 +43,8 @@ from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_en
 
 Serve = Callable[[WorkerContext, Application], int]
 
+# Ctrl-Z in a terminal goes to all processes: the master pauses the workers, nobody is stopped.
+HEEDED = (*signals.LIFE, signal.SIGTSTP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
@@ -74,7 +76,7 @@ class Inheritance:
 
 def run_template(context: TemplateContext) -> int:
     """The life of a template process, in a process of its own; returns its exit code."""
-    signals.heed(signals.LIFE)
+    signals.heed(HEEDED)
     prctl.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != context.master_pid:
         return ExitCode.FAILED  # the master died before the line above could notice
@@ -93,7 +95,7 @@ def run_template(context: TemplateContext) -> int:
             return ExitCode.OK  # somebody stops the whole server
         _load_lazy_parts(context.reporter)
         _make_safe_to_fork()
-        signals.heed(signals.LIFE)  # the application may have put handlers of its own in place of these
+        signals.heed(HEEDED)  # the application may have put handlers of its own in place of these
     if context.reporter is not None:
         context.reporter.report_modules()
     _forget_looked_up_names()
@@ -184,6 +186,8 @@ def _obey(context: TemplateContext, inheritance: Inheritance) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         if order is None:
             return
+        if isinstance(order, ReopenLog) and (complaint := reopen_if_moved()):
+            log(f"template: {complaint}")
         if isinstance(order, SpawnWorker):
             context.channel.send(channel.encode(_spawn(context, inheritance, order)))
 
@@ -232,6 +236,7 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         context.master_pid,
         inheritance.prepared,
         is_first=order.is_first,
+        held=order.held,
     )
     try:
         code = context.serve(worker, application)

@@ -17,7 +17,7 @@ from types import FrameType
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import HookSettings, Settings
 from uwsgi_deploy.errors import ClientGone
-from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.logs.setup import log, reopen_if_moved
 from uwsgi_deploy.net.acceptor import Endpoint, Siblings
 from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.flusher import Flusher
@@ -44,6 +44,8 @@ from uwsgi_deploy.wsgi.response import Delivery, Response
 
 # A request that ran longer than this makes it worth while to send waiting clients to an idle worker.
 _CROWDED_AFTER = 0.005
+# What the master says with them: serve nobody, or serve (see `Worker._remember`).
+REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
 # New clients accepted in one round where no other worker could take them.
 _ACCEPT_ALONE = 32
 
@@ -81,7 +83,8 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker is told at its birth. master_pid is None without a master; is_first: see `channel.SpawnWorker`."""
+    """What a worker is told at its birth. master_pid is None without a master; is_first, held: see
+    `channel.SpawnWorker`."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
@@ -90,6 +93,7 @@ class WorkerContext:
     master_pid: int | None
     prepared: Prepared
     is_first: bool = True
+    held: bool = False
 
 
 def run_worker(context: WorkerContext, application: Application) -> int:
@@ -130,6 +134,8 @@ class Worker:
     def run(self) -> int:
         """See `run_worker`."""
         self._install_signals()
+        if self._context.master_pid is not None:
+            self._remember(signal.SIGTSTP if self._context.held else signal.SIGWINCH)
         if each := self._settings.recycling.cpu_affinity:
             log(pin_worker(self._context.wid, each=each))
         if chdir2 := self._settings.application.chdir2:
@@ -263,9 +269,9 @@ class Worker:
         SIGQUIT ends the process at once. An application may have put handlers of its own in place before the fork.
         """
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, _noted)
         alone = self._context.master_pid is None
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *(() if alone else REMINDERS)):
+            signal.signal(number, _noted)
         signal.signal(signal.SIGQUIT, self._abandon if alone else _leave_at_once)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_stop`; only the main thread can see to it
         signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
@@ -282,6 +288,19 @@ class Worker:
             self._stop(backlog=True)
         elif signal.SIGHUP in numbers:
             self._stop(backlog=False)
+        for number in numbers:
+            if number in REMINDERS:
+                self._remember(number)
+
+    def _remember(self, number: int) -> None:
+        """The master reminds its workers of what may have changed: whether they serve, and where the log is."""
+        complaint = reopen_if_moved()
+        if complaint:
+            log(f"worker {self._context.wid}: {complaint}")
+        if number == signal.SIGTSTP:
+            self._reactor.hold()
+        else:
+            self._reactor.unhold()
 
     def _stop(self, *, backlog: bool) -> None:
         if self._stopping_since is not None:

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 def run(program: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     """Run a program that may import the package."""
-    code = "from uwsgi_deploy.logs.setup import open_log, log\n"
+    code = "from uwsgi_deploy.logs.setup import open_log, log, log_file, reopen_log, reopen_if_moved, rotate_log\n"
     code += "from uwsgi_deploy.config.settings import LogSettings\n" + textwrap.dedent(program)
     return subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, timeout=30, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -78,3 +78,66 @@ def test_standard_input_is_null() -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as reader, os.fdopen(write, "wb"):
         assert run("import sys; open_log(LogSettings()); print(repr(sys.stdin.read()))", stdin=reader).stdout == b"''\n"
+
+
+# --- rotation ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_that_was_moved_away_is_opened_again(tmp_path: Path) -> None:
+    """By its name, whatever the working directory; one that was not moved is left alone."""
+    path = tmp_path / "app.log"
+    run(
+        f"""
+        import os
+        os.chdir({str(tmp_path)!r})
+        open_log(LogSettings(logto="app.log"))
+        os.chdir("/")
+        before = os.fstat(2).st_ino
+        assert (log_file(), reopen_if_moved(), os.fstat(2).st_ino) == ({str(path)!r}, "", before)
+        os.rename({str(path)!r}, {str(path)!r} + ".1")
+        assert reopen_if_moved() == ""  # nobody has made the new file yet: it is the master's to make
+        log("late")
+        assert reopen_log() == ""
+        log("new"); print("printed")
+        """
+    )
+    assert (tmp_path / "app.log.1").read_text() == "late\n"
+    assert path.read_text() == "new\nprinted\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """The old file gets the time into its name; twice in a second nothing is overwritten."""
+    path = tmp_path / "app.log"
+    run(
+        f"""
+        open_log(LogSettings(logto={str(path)!r}))
+        for word in ("one", "two", "three"):
+            log(word)
+            assert rotate_log(1700000000.9) == ""
+        """
+    )
+    moved = ["app.log.1700000000", "app.log.1700000000.1", "app.log.1700000000.2"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["app.log", *moved]
+    assert path.read_text() == ""
+    lines = (tmp_path / moved[1]).read_text().splitlines()
+    assert lines == ["two", f"logsize: 4, triggering rotation to {tmp_path / moved[1]}..."]
+
+
+def test_rotation_that_cannot_be_done(tmp_path: Path) -> None:
+    """Without a file of ours, and without the right to move it; the log stays where it is."""
+    result = run("print(reopen_log()); print(rotate_log(0)); print(repr(reopen_if_moved()))")
+    assert result.stdout.decode().count("logto is not set") == 2
+    path = tmp_path / "d" / "app.log"
+    path.parent.mkdir()
+    run(
+        f"""
+        import os
+        open_log(LogSettings(logto={str(path)!r}))
+        keep = os.dup(2)
+        os.rename({str(path.parent)!r}, {str(tmp_path / "moved")!r})
+        assert "cannot move" in rotate_log(0) and "No such file" in reopen_log()
+        log("still here")
+        """
+    )
+    assert (tmp_path / "moved" / "app.log").read_text().endswith("still here\n")

@@ -15,6 +15,7 @@ CASES = [
     (signal.SIGQUIT, Command.STOP_NOW, Command.STOP_NOW),
     (signal.SIGHUP, Command.RELOAD, Command.RELOAD),
     (signal.SIGUSR1, Command.STATISTICS, Command.STATISTICS),
+    (signal.SIGTSTP, Command.TOGGLE_PAUSE, Command.TOGGLE_PAUSE),
     (signal.SIGUSR2, None, None),
     (signal.SIGCHLD, None, None),
 ]

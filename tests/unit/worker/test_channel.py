@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from uwsgi_deploy.worker import channel
-from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.channel import LoadFailed, Message, ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 
 MESSAGES: list[Message] = [
     SpawnWorker(1, 2, 1, True),
+    SpawnWorker(1, 2, 1, False, True),
+    ReopenLog(),
     Spawned(1, 4711),
     SpawnFailed(1, "Cannot allocate memory"),
     TemplateReady(1.5),
