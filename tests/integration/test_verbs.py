@@ -117,6 +117,13 @@ def test_what_works_elsewhere_is_not_stopped_by_mistake(tmp_path: Path) -> None:
         assert server.get("/").status == 200
 
 
+def test_what_works_elsewhere_is_not_the_one_that_was_named(tmp_path: Path) -> None:
+    """Whoever names a configuration does not want to hear that some other server runs."""
+    (tmp_path / "app.ini").write_text("[uwsgi]\nhttp-socket = 127.0.0.1:0\n")
+    with ServerProcess(*HELLO):
+        assert verb(ServerProcess(directory=tmp_path), "status", "--ini", "app.ini").returncode == 4
+
+
 def test_a_server_without_a_control_socket() -> None:
     """Signals have to do: it is known to run, to reload and to stop, and nothing more is known of it."""
     with ServerProcess(*HELLO, "--control-socket", "off") as server:

@@ -6,6 +6,7 @@ on the control socket has that number. So nobody else's process is ever sent a s
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -60,12 +61,20 @@ class NoServer(ServerError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look. What is empty is not looked at; when nothing leads to a server it is the one of `directory`."""
+    """Where to look. What is empty is not looked at; when nothing leads to a server it is the one of `directory`.
+
+    certain: that directory is a project's and not just where somebody happens to be.
+    """
 
     control_socket: str = ""
     pidfiles: tuple[str, ...] = ()
     pid: int = 0
     directory: str = ""
+    certain: bool = True
+
+    def anywhere(self) -> Place:
+        """This place for somebody who has named nothing."""
+        return dataclasses.replace(self, certain=False)
 
 
 def place_in(settings: Settings) -> Place:
@@ -149,7 +158,7 @@ class Watch:
 def find(place: Place, environ: Mapping[str, str], *, guess: bool = False) -> Server:
     """The server that `place` means. Raises NoServer.
 
-    guess: without any hint, take the only server that runs wherever it works. Good enough to look at, not to stop.
+    guess: where nothing is certain, take the only server that runs. Good enough to look at, not to stop.
     """
     if place.control_socket:
         with _connect(place.control_socket) as end:
@@ -158,7 +167,7 @@ def find(place: Place, environ: Mapping[str, str], *, guess: bool = False) -> Se
         return _by_pid(place.pid, environ)
     if place.pidfiles:
         return _by_pidfiles(place.pidfiles, environ)
-    return _without_hint(place.directory, environ, guess=guess)
+    return _without_hint(place.directory, environ, guess=guess and not place.certain)
 
 
 # --- by pid -----------------------------------------------------------------------------------------------------------

@@ -5,33 +5,30 @@ Every error of configuration or start is one line on standard error and the exit
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
 from uwsgi_deploy import __version__, run
-from uwsgi_deploy.cli.client import Place, place_in
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
 from uwsgi_deploy.cli.show_config import render
-from uwsgi_deploy.cli.verb_commands import VERB_WORDS, click_commands
-from uwsgi_deploy.cli.verbs import tell_pidfile
+from uwsgi_deploy.cli.sources import sources
+from uwsgi_deploy.cli.words import PIDFILE_OPTIONS, VERB_WORDS
 from uwsgi_deploy.config.build import build
 from uwsgi_deploy.config.checks import require_socket
-from uwsgi_deploy.config.facts import collect
-from uwsgi_deploy.config.gather import Sources
-from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
+from uwsgi_deploy.config.raw import RawOption
 from uwsgi_deploy.config.sources.argv import positional_option
-from uwsgi_deploy.config.sources.framework import framework_options
 from uwsgi_deploy.errors import ServerError, lines_of
 from uwsgi_deploy.handover import Handover
 from uwsgi_deploy.image import origin_of_this_process, replace_by_server
-from uwsgi_deploy.master.commands import Command
 from uwsgi_deploy.process import signals
 
 PROGRAM = "uwsgi-deploy"
+# What talks to running servers, imported when it is wanted: most command lines start one, or ask for help.
+STEERING = "uwsgi_deploy.cli.steering"
 
 HELP = """\
 Serve a WSGI application (Django, Flask, any other), with uWSGI's options.
@@ -64,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if given and given[0] in VERB_WORDS:  # an application of such a name is `status.py` or `status:application`
-            verb, given, program = click_commands(_known, [INI])[given[0]], given[1:], f"{PROGRAM} {given[0]}"
-            return int(verb.main(args=given, prog_name=program, standalone_mode=False) or 0)
+            return int(importlib.import_module(STEERING).run_verb(PROGRAM, given))
         code: int = _command().main(args=given, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -74,26 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     return code
-
-
-# uWSGI's way to steer a server: options that take a pid file, and start nothing.
-PIDFILE_OPTIONS: Mapping[str, Command] = {
-    "stop": Command.STOP,
-    "reload": Command.RELOAD,
-    "pause": Command.PAUSE,
-    "suspend": Command.PAUSE,
-    "resume": Command.RESUME,
-}
-
-INI = click.Option(
-    ["--ini"], multiple=True, metavar="FILE", help="The server that runs with this file (its pidfile, control-socket)."
-)
-
-
-def _known(values: Mapping[str, Any]) -> Place:
-    """What configuration files and the environment say about where the server is."""
-    files = tuple(RawOption("ini", path, COMMAND_LINE) for path in values["ini"])
-    return place_in(build(_sources(files, Handover.from_environment(os.environ))).settings)
 
 
 def _command() -> ServerCommand:
@@ -110,14 +86,14 @@ def _command() -> ServerCommand:
 
 
 def _pidfile_option(name: str) -> click.Option:
-    what = PIDFILE_OPTIONS[name].value
+    what = PIDFILE_OPTIONS[name]
     return click.Option([f"--{name}"], metavar="FILE", help=f"Tell the server of this pid file: {what}.")
 
 
 def _run(targets: tuple[str, ...], **pidfiles: str | None) -> int:
     for name, pidfile in pidfiles.items():
         if pidfile is not None:
-            return tell_pidfile(pidfile, PIDFILE_OPTIONS[name])
+            return int(importlib.import_module(STEERING).tell_pidfile(pidfile, PIDFILE_OPTIONS[name]))
     given = server_options(click.get_current_context())
     # As in uWSGI, positional arguments are read after all options, wherever they stand.
     positional = tuple(positional_option(target) for target in targets if not target.startswith("["))
@@ -126,7 +102,7 @@ def _run(targets: tuple[str, ...], **pidfiles: str | None) -> int:
 
 def _serve(command_line: tuple[RawOption, ...]) -> int:
     handover = Handover.from_environment(os.environ)
-    configuration = build(_sources(command_line, handover))
+    configuration = build(sources(command_line, handover))
     for warning in configuration.warnings:
         click.echo(warning, err=True)
     if configuration.show:
@@ -141,18 +117,6 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
         origin = None  # standard input cannot be read again
     replace_by_server(configuration.settings, notices, origin)
     return run(configuration.settings, notices=notices)
-
-
-def _sources(command_line: tuple[RawOption, ...], handover: Handover | None) -> Sources:
-    facts = collect(os.environ, version=__version__)
-    if handover is None:
-        return Sources(command_line=command_line, facts=facts)
-    return Sources(
-        command_line=command_line,
-        framework=framework_options(handover.options, origin=handover.origin),
-        defaults=framework_options(handover.defaults, origin=f"{handover.origin} (default)"),
-        facts=facts,
-    )
 
 
 def _report(error: ServerError) -> int:

@@ -23,9 +23,6 @@ Known = Callable[[Mapping[str, Any]], Place]
 GROUP_HELP = {"workers": "Change the number of workers, or replace them.", "log": "Reopen or rotate the log file."}
 """First word of the verbs of two words to what they are about."""
 
-VERB_WORDS = frozenset(verb.words[0] for verb in VERBS)
-"""What makes a command line one that steers a server, as its first word."""
-
 DESTINATION = "verb"
 METAVAR = {Takes.TEXT: "FILE", Takes.NUMBER: "N", Takes.SECONDS: "SECONDS"}
 

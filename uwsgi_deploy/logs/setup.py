@@ -35,16 +35,20 @@ def open_log(settings: LogSettings, *, daemon: str = "") -> None:
     _write_lines_at_once()
 
 
-def reopen_log(settings: LogSettings, *, daemon: str = "", is_confined: bool = False) -> list[str]:
+def keep_log(settings: LogSettings, *, daemon: str = "", is_confined: bool = False) -> list[str]:
     """`open_log` of a master that executed itself: it has a log, and keeps it where the file cannot be opened any more.
 
     A file that was moved away is made again. is_confined: the root directory was changed, the log is outside. Returns
     lines for the log.
     """
     lines = []
-    if (daemon or settings.logto) and not is_confined:
+    path = daemon or settings.logto
+    if path:
+        global _file
+        _file = os.path.abspath(path)
+    if path and not is_confined:
         try:
-            send_log_to(daemon or settings.logto, "daemonize" if daemon else "logto")
+            send_log_to(path, "daemonize" if daemon else "logto")
         except ConfigError as error:  # root could, and the user that the server became cannot
             lines.append(f"{error}: the log stays where it is")
     _write_lines_at_once()

@@ -24,7 +24,7 @@ from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
-from uwsgi_deploy.logs.setup import log, open_log, reopen_log, send_log_to
+from uwsgi_deploy.logs.setup import keep_log, log, open_log, send_log_to
 from uwsgi_deploy.master import hooks
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.control import open_control
@@ -130,7 +130,7 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
     if start.again:
         foreground = None
         daemon = settings.system.daemonize or settings.system.daemonize2
-        lines += reopen_log(settings.logs, daemon=daemon, is_confined=bool(settings.identity.chroot))
+        lines += keep_log(settings.logs, daemon=daemon, is_confined=bool(settings.identity.chroot))
     else:
         foreground = _detach(settings)
     try:

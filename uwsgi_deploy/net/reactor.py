@@ -22,6 +22,7 @@ from uwsgi_deploy.errors import ClientGone, ProtocolError
 from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
+from uwsgi_deploy.net.pause import Pause
 from uwsgi_deploy.protocol.messages import Codec, Environ
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
@@ -65,21 +66,16 @@ class Reactor:
         siblings: Siblings | None = None,
     ) -> None:
         self.ready: deque[Connection] = deque()
-        self.now = monotonic()
-        self.draining = False
+        self.now, self.draining = monotonic(), False
         self.connections: dict[int, Connection] = {}
-        self.unsent = 0
-        self.free_cores = cores
+        self.unsent, self.free_cores = 0, cores
         self._epoll = epoll()
         self._limits, self._wait, self._on_refused, self._on_gone = limits, wait, on_refused, on_gone
         self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else bytearray(1)
         self._watched: dict[int, Callable[[], object]] = {}
         self._returned: deque[Connection] = deque()
-        self._polling = False
         self._next_sweep = self.now + _TICK
-        self._drain_wanted = False
-        self._drain_backlog = False
-        self._held: deque[Connection] | None = None
+        self._polling = self._drain_wanted = self._drain_backlog = False
         self._date = DateLine()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake_fd, lambda: os.eventfd_read(self._wake_fd))
@@ -91,6 +87,7 @@ class Reactor:
             admit=self.admit,
             shortage=self._close_idle,
         )
+        self.pause = Pause(self.ready, self._acceptor)
 
     # -- the round -----------------------------------------------------------------------------------------------------
 
@@ -134,8 +131,8 @@ class Reactor:
                     action()
                 else:
                     self._acceptor.on_event(fd, now=self.now, room=self.free_cores - len(self.ready))
-        if self._held is not None:
-            self._hold_back()
+        if self.pause.waiting is not None:
+            self.pause.hold_back()
 
     def wake(self) -> None:
         """End a wait in `poll` that another thread is in."""
@@ -162,30 +159,6 @@ class Reactor:
             self._linger(connection)
         elif state is HEAD:  # a core gave it back in between
             self._read_head(connection)
-
-    # -- a pause -------------------------------------------------------------------------------------------------------
-
-    def hold(self) -> None:
-        """Serve nobody until `unhold`: new clients wait in the listen queue, complete requests here. For the leader, in
-        what it calls while it polls, or before the first round."""
-        if self._held is None and not self.draining:
-            self._held = deque()
-            self._acceptor.hold()
-
-    def unhold(self) -> None:
-        """Serve again, those first who waited. For the leader."""
-        if self._held is not None:
-            self.ready.extendleft(reversed(self._held))
-            self._held = None
-            self._acceptor.unhold()
-
-    def _hold_back(self) -> None:
-        assert self._held is not None
-        while self.ready:
-            try:
-                self._held.append(self.ready.popleft())
-            except IndexError:
-                return  # a core that came back took the last one
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
@@ -512,7 +485,7 @@ class Reactor:
     def _start_draining(self, *, backlog: bool) -> None:
         self._drain_wanted = False
         self._next_sweep = self.now
-        self.unhold()
+        self.pause.give_up()
         self._acceptor.leave(now=self.now, backlog=backlog)
         soon = self.now + _IDLE_GRACE
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile

@@ -298,9 +298,9 @@ class Worker:
         if complaint:
             log(f"worker {self._context.wid}: {complaint}")
         if number == signal.SIGTSTP:
-            self._reactor.hold()
+            self._reactor.pause.begin()
         else:
-            self._reactor.unhold()
+            self._reactor.pause.end()
 
     def _stop(self, *, backlog: bool) -> None:
         if self._stopping_since is not None:

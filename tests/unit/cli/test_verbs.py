@@ -10,7 +10,7 @@ import click
 import pytest
 
 import flask_integration.cli
-from uwsgi_deploy.cli import status_report, verb_commands
+from uwsgi_deploy.cli import status_report, verb_commands, words
 from uwsgi_deploy.cli.client import Place
 from uwsgi_deploy.cli.verb_commands import add_verbs, click_commands, perform_parsed
 from uwsgi_deploy.cli.verbs import PLACE_ARGUMENTS, RELOADS, VERBS, Order, Takes, Verb
@@ -72,6 +72,12 @@ def test_both_refuse_the_same(line: list[str], performed: list[Any]) -> None:
 
 def test_flask_has_every_verb() -> None:
     assert set(flask_integration.cli.COMMANDS) == {"run", *(verb.words[0] for verb in VERBS)}
+
+
+def test_the_words_of_the_command_line_are_the_verbs() -> None:
+    """They stand apart from the verbs, which a server's start does not load."""
+    assert set(words.VERB_WORDS) == {verb.words[0] for verb in VERBS}
+    assert all(Command(value) for value in words.PIDFILE_OPTIONS.values())
 
 
 def test_every_kind_of_reload_can_be_asked_for() -> None:
