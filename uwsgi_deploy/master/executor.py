@@ -42,13 +42,14 @@ from uwsgi_deploy.master.actions import (
     Warn,
 )
 from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
-from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, ReloadKind, Stage, Template, Worker
+from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Observer
 from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
 from uwsgi_deploy.master.reexecution import Reexecution
+from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers

@@ -16,7 +16,8 @@ from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 from uwsgi_deploy.image import read_unnamed
-from uwsgi_deploy.master.fleet import Fleet, Outcome, Phase, Reload, ReloadKind, Stage, Template, Worker, WorkerSlot
+from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker, WorkerSlot
+from uwsgi_deploy.master.reload_rows import Outcome, Reload, ReloadKind, Stage
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.pidfile import PidFile
 from uwsgi_deploy.shared.lodging import BoardRow

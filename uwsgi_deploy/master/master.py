@@ -14,9 +14,10 @@ from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action, Remind
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.cases import CaseStage
-from uwsgi_deploy.master.commands import BY_SIGNAL, SAME_STOP, UNUSED_SIGNALS, Command, Reply, Request, request_of
+from uwsgi_deploy.master.commands import BY_SIGNAL, UNUSED_SIGNALS, Command, Reply, Request, request_of
+from uwsgi_deploy.master.ending import Ending
 from uwsgi_deploy.master.executor import Executor
-from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, Template, Worker
+from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
@@ -31,6 +32,7 @@ from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, re
 from uwsgi_deploy.master.policies.stop import mercy, stop
 from uwsgi_deploy.master.policies.succession import succession
 from uwsgi_deploy.master.reexecution import CANNOT_RUN
+from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.master.reloading import Reloading
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sampling import Sampler
@@ -40,7 +42,7 @@ from uwsgi_deploy.net.queue_length import queue_length
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookFailed
 from uwsgi_deploy.process.signals import Wakeup
-from uwsgi_deploy.shared.scoreboard import Field, WorkerState
+from uwsgi_deploy.shared.scoreboard import Field
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
@@ -100,13 +102,10 @@ class Master:
         self._orphaned: dict[int, float] = {}  # generation of a template that died with orders -> until when to wait
         self._unheeded: tuple[int, ...] = ()
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
-            Command.STATISTICS: self._log_statistics,
-            Command.STOP: self._begin_stop,
-            Command.STOP_NOW: self._begin_stop,
             **dict.fromkeys(FLEET_COMMANDS, self._change_fleet),
-            Command.DRAIN: self._drain,
         }
         self._commands.update(Upkeep(resources, self._fleet, self._executor.perform).commands)
+        self._commands.update(Ending(self._fleet).commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
         self._fleet.can_execute = resources.image is not None
         for intake in resources.intakes:
@@ -179,44 +178,10 @@ class Master:
             return
         request.reply(obey(request, now))
 
-    def _begin_stop(self, request: Request, now: float) -> Reply:
-        fleet = self._fleet
-        immediate = request.command is Command.STOP_NOW
-        if fleet.stop is None or fleet.stop.stays:
-            log(_stop_line(request))
-            fleet.begin_stop(now)
-        elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
-            return Reply(ok=True, message="the server is stopping already")
-        else:
-            immediate = True
-            if not fleet.stop.immediate:
-                log("told to stop again: leaving at once...")
-        if immediate and fleet.stop is not None:
-            fleet.stop.immediate = True
-        return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
-
     def _change_fleet(self, request: Request, now: float) -> Reply:
         reply = change_fleet(self._fleet, request, now)
         log(f"{request.origin}: {reply.message}")
         return reply
-
-    def _drain(self, request: Request, now: float) -> Reply:
-        """Stop, but for the master: to see that the last request is done, and to free the port for a successor."""
-        if self._fleet.stop is not None:
-            return Reply(ok=self._fleet.stop.stays, message="the server is stopping already")
-        log(f"{request.origin}: draining: nobody new is let in, workers leave when their requests are done")
-        self._fleet.begin_stop(now, stays=True)
-        return Reply(ok=True, message="draining: the workers leave when their requests are done, the master stays")
-
-    def _log_statistics(self, _request: Request, _now: float) -> Reply:
-        for worker in self._fleet.workers():
-            record = self._scoreboard.record_in(worker.wid, worker.bank)
-            state = WorkerState(record[Field.STATE]).name.lower()
-            log(
-                f"worker {worker.wid} (pid: {worker.pid}): {state}, generation {worker.generation}, "
-                f"{record[Field.DELTA_REQUESTS]} requests, {self._scoreboard.requests(worker.wid)} with predecessors"
-            )
-        return Reply(ok=True, message="the statistics are in the log")
 
     # --- messages of templates ----------------------------------------------------------------------------------------
 
@@ -494,11 +459,3 @@ class Master:
             and slot.workers
             for slot in wanted
         )
-
-
-def _stop_line(request: Request) -> str:
-    """uWSGI's line for the beginning of a stop."""
-    graceful = request.command is Command.STOP
-    if request.origin.startswith("SIG"):
-        return f"SIG{'INT/SIGTERM received...killing workers' if graceful else 'QUIT received...leaving at once'}..."
-    return "graceful shutdown triggered..." if graceful else "immediate shutdown triggered..."

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.commands import Command, Reply, Request
-from uwsgi_deploy.master.fleet import Fleet, ReloadKind
+from uwsgi_deploy.master.fleet import Fleet
+from uwsgi_deploy.master.reload_rows import ReloadKind
 
 KIND_OF: dict[Command, ReloadKind] = {
     Command.RELOAD: ReloadKind.WHOLE,

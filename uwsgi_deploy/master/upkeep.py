@@ -11,6 +11,7 @@ from uwsgi_deploy.master.commands import Command, Reply, Request
 from uwsgi_deploy.master.fleet import Fleet
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.status import status
+from uwsgi_deploy.shared.scoreboard import Field, WorkerState
 
 Perform = Callable[[Action, float], None]
 
@@ -22,6 +23,7 @@ class Upkeep:
         self._resources, self._fleet, self._perform = resources, fleet, perform
         self.commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATUS: self._status,
+            Command.STATISTICS: self._log_statistics,
             Command.PAUSE: self._pause,
             Command.RESUME: self._resume,
             Command.TOGGLE_PAUSE: self._toggle,
@@ -34,6 +36,17 @@ class Upkeep:
         resources = self._resources
         data = status(resources.settings, self._fleet, resources.scoreboard, resources.listeners)
         return Reply(ok=True, message=data["state"], data=data)
+
+    def _log_statistics(self, _request: Request, _now: float) -> Reply:
+        scoreboard = self._resources.scoreboard
+        for worker in self._fleet.workers():
+            record = scoreboard.record_in(worker.wid, worker.bank)
+            state = WorkerState(record[Field.STATE]).name.lower()
+            log(
+                f"worker {worker.wid} (pid: {worker.pid}): {state}, generation {worker.generation}, "
+                f"{record[Field.DELTA_REQUESTS]} requests, {scoreboard.requests(worker.wid)} with predecessors"
+            )
+        return Reply(ok=True, message="the statistics are in the log")
 
     # --- a pause ------------------------------------------------------------------------------------------------------
 

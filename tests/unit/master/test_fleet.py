@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from uwsgi_deploy.errors import ServerError
-from uwsgi_deploy.master.fleet import FIRST_STAGE, TRANSITIONS, Fleet, Phase, ReloadKind, Template
+from uwsgi_deploy.master.fleet import TRANSITIONS, Fleet, Phase, Template
+from uwsgi_deploy.master.reload_rows import FIRST_STAGE, ReloadKind
 
 
 def test_every_phase_has_its_transitions() -> None:

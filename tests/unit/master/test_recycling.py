@@ -9,13 +9,14 @@ import pytest
 from tests.unit.master.support import add_worker, fleet_of
 from uwsgi_deploy.config.settings import RecyclingSettings
 from uwsgi_deploy.master.actions import Dismiss, OrderWorker, Recycle, StartTemplate, WakeAt
-from uwsgi_deploy.master.fleet import Phase, ReloadKind, Stage
+from uwsgi_deploy.master.fleet import Phase
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
 from uwsgi_deploy.master.policies.respawn import respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE
 from uwsgi_deploy.master.policies.succession import succession
+from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.process.memory import Usage
 
 GRACE = 60.0 + EXTRA_GRACE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Template
+from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.reload_rows import ReloadKind
 from uwsgi_deploy.master.supervisor import Supervisor
 
 

@@ -23,8 +23,9 @@ from uwsgi_deploy.master.actions import (
     StopTemplate,
     WakeAt,
 )
-from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Stage, WorkerSlot
+from uwsgi_deploy.master.fleet import Fleet, Phase, WorkerSlot
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
+from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 
 # How long (seconds) the last new worker must have served before the reload counts as complete: one that dies of its
 # first breath is noticed while there is a way back. Nobody waits for it but who asked how the reload went.

@@ -1,0 +1,53 @@
+"""Commands that end the server, or all of it but the master. The policies see to what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master.commands import SAME_STOP, Command, Reply, Request
+from uwsgi_deploy.master.fleet import Fleet
+
+
+class Ending:
+    """`commands` is what it can do, for the master's table."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self.commands: dict[Command, Callable[[Request, float], Reply]] = {
+            Command.STOP: self._stop,
+            Command.STOP_NOW: self._stop,
+            Command.DRAIN: self._drain,
+        }
+
+    def _stop(self, request: Request, now: float) -> Reply:
+        fleet = self._fleet
+        immediate = request.command is Command.STOP_NOW
+        if fleet.stop is None or fleet.stop.stays:
+            log(_stop_line(request))
+            fleet.begin_stop(now)
+        elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
+            return Reply(ok=True, message="the server is stopping already")
+        else:
+            immediate = True
+            if not fleet.stop.immediate:
+                log("told to stop again: leaving at once...")
+        if immediate and fleet.stop is not None:
+            fleet.stop.immediate = True
+        return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
+
+    def _drain(self, request: Request, now: float) -> Reply:
+        """Stop, but for the master: to see that the last request is done, and to free the port for a successor."""
+        if self._fleet.stop is not None:
+            return Reply(ok=self._fleet.stop.stays, message="the server is stopping already")
+        log(f"{request.origin}: draining: nobody new is let in, workers leave when their requests are done")
+        self._fleet.begin_stop(now, stays=True)
+        return Reply(ok=True, message="draining: the workers leave when their requests are done, the master stays")
+
+
+def _stop_line(request: Request) -> str:
+    """uWSGI's line for the beginning of a stop."""
+    graceful = request.command is Command.STOP
+    if request.origin.startswith("SIG"):
+        return f"SIG{'INT/SIGTERM received...killing workers' if graceful else 'QUIT received...leaving at once'}..."
+    return "graceful shutdown triggered..." if graceful else "immediate shutdown triggered..."
