@@ -302,19 +302,19 @@ def child_of(pid: int) -> int:
 
 
 @AS_ROOT
-def test_pid_1_keeps_a_signal_that_comes_while_it_starts() -> None:
+def test_pid_1_keeps_a_signal_that_comes_while_it_starts(tmp_path: Path) -> None:
     """The kernel drops what PID 1 has no handler for: a container that is stopped early would be killed later."""
     launcher = unshared("--pid", "--fork", "--mount-proc", "--kill-child")
-    with ServerProcess(*HELLO, launcher=launcher, wait=False) as server:
-        first = child_of(server.pid)
-        blocked = Path(f"/proc/{first}/status")
-
-        def holds() -> bool:
-            (mask,) = (line for line in blocked.read_text().splitlines() if line.startswith("SigBlk"))
-            return bool(int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
-
-        wait_until(holds, 20, what="the command line to hold signals back")
-        os.kill(first, signal.SIGTERM)
+    configuration = tmp_path / "app.ini"
+    os.mkfifo(configuration)  # holds the start up for as long as the signal needs
+    with ServerProcess(*HELLO, "--ini", configuration, launcher=launcher, wait=False) as server:
+        with configuration.open("w") as file:  # opens when the server reads it
+            first = child_of(server.pid)
+            status = Path(f"/proc/{first}/status").read_text().splitlines()
+            (mask,) = (line.split()[1] for line in status if line.startswith("SigBlk"))
+            assert int(mask, 16) >> (signal.SIGTERM - 1) & 1
+            os.kill(first, signal.SIGTERM)
+            file.write("[uwsgi]\n")
         assert server.wait_end() == 0
         assert "goodbye to uWSGI." in server.log_lines
         assert "is ready" not in server.log

@@ -30,6 +30,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Watch from now on, until the process ends."""
+        self._act_at_the_latest(self._limit)  # the thread may come to run after a request that holds the interpreter
         start_new_thread(self._run, ())
 
     def _run(self) -> None:
@@ -40,8 +41,12 @@ class Watchdog:
             if nearest <= now:
                 self._end([request for request in running if request.deadline <= now], now)
             # Also while nothing runs: what begins now and never lets go could not set it any more.
-            faulthandler.dump_traceback_later(nearest - now + _SLACK, exit=True, file=_LOG)
+            self._act_at_the_latest(nearest - now)
             sleep(min(_LOOK, nearest - now))
+
+    @staticmethod
+    def _act_at_the_latest(after: float) -> None:
+        faulthandler.dump_traceback_later(after + _SLACK, exit=True, file=_LOG)
 
     def _end(self, overdue: list[Running], now: float) -> None:
         for running in overdue:
