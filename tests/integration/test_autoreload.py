@@ -35,8 +35,6 @@ def answer(text: str) -> str:
 @pytest.fixture(params=MODES)
 def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Each way to notice a change. With watchfiles nothing else would notice one in time."""
-    if request.param == "watchfiles":
-        pytest.importorskip("watchfiles")
     return MODES[request.param]
 
 
