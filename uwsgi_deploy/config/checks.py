@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
@@ -44,6 +45,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
     _check_touched(settings, origins)
+    _check_daemons(settings, origins)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -62,7 +64,7 @@ def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:
 
 def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
     """Refuse what only a master can do: nobody else looks at files or listens to people."""
-    for section in (settings.watching, settings.control):
+    for section in (settings.watching, settings.control, settings.daemons):
         for field in dataclasses.fields(section):
             name = field.name.replace("_", "-")
             if getattr(section, field.name) not in ("", (), OFF, False, 0):
@@ -103,6 +105,15 @@ def _check_recycling(settings: Settings, origins: Mapping[str, str]) -> None:
         )
     if settings.recycling.memory_report > 2:
         raise ConfigError(origins.get("memory-report", BUILT_IN), "'memory-report' is 1, or 2 for USS and PSS, too")
+
+
+def _check_daemons(settings: Settings, origins: Mapping[str, str]) -> None:
+    try:
+        for _ in daemon_specs(settings.daemons):
+            pass
+    except ConfigError as error:
+        origin = origins.get(error.origin, BUILT_IN)
+        raise ConfigError(origin, f"'{error.origin}': {error.message}", hint=error.hint) from None
 
 
 _NETWORK_LOG = re.compile(r"[^/]*:\d+")

@@ -89,8 +89,7 @@ NOT_YET: Mapping[str, str] = {
         mule mules farm mule-reload-mercy mule-msg-size mule-msg-recv-size spooler spooler-external spooler-processes
         spooler-frequency spooler-freq spooler-ordered spooler-chdir spooler-max-tasks spooler-quiet spooler-cheap
         spooler-signal-as-task cron unique-cron cron2 legion-cron unique-legion-cron timer signal-timer rbtimer
-        signal-rbtimer attach-daemon attach-control-daemon smart-attach-daemon smart-attach-daemon2 attach-daemon2
-        daemons-honour-stdin locks queue queue-blocksize queue-store queue-store-sync sharedarea py-sharedarea rpc-max
+        signal-rbtimer         locks queue queue-blocksize queue-store queue-store-sync sharedarea py-sharedarea rpc-max
         signal-bufsize cache cache2""",
     "hooks": """
         hook-emperor-start hook-emperor-stop hook-emperor-reload hook-emperor-lost hook-as-mule hook-as-gateway

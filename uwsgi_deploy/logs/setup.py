@@ -17,16 +17,17 @@ LOG_FILE_MODE = 0o640  # as uWSGI's
 _file = ""
 
 
-def open_log(settings: LogSettings, *, daemon: str = "") -> None:
+def open_log(settings: LogSettings, *, daemon: str = "", keeps_input: bool = False) -> None:
     """Make descriptors 0 to 2 usable, send 1 and 2 to a daemon's log or else to `logto`; ConfigError when that fails.
 
-    Standard input becomes /dev/null: no worker may wait for a terminal. Text streams become line-buffered, so that what
-    applications print appears at once and is not written again by forked processes.
+    Standard input becomes /dev/null, if it is not to be kept: no worker may wait for a terminal. Text streams become
+    line-buffered, so that what applications print appears at once and is not written again by forked processes.
     """
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    for descriptor in (1, 2):
-        if not _is_open(descriptor):
+    for descriptor in range(3):
+        if descriptor == 0 and not keeps_input:
+            os.dup2(null, 0)
+        elif not _is_open(descriptor):
             os.dup2(null, descriptor)  # else the next socket would become standard output
     if null > 2:
         os.close(null)
@@ -60,6 +61,13 @@ def _write_lines_at_once() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def drop_input() -> None:
+    """Standard input becomes /dev/null, in a child of a process that keeps it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def log(message: str) -> None:

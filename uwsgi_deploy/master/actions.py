@@ -201,6 +201,35 @@ class ChainVictim:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDaemon:
+    """Start the daemon of row `index`."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtDaemon:
+    """Read the pid file of a smart daemon and start it if it is missing."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellDaemon:
+    """Send a daemon a signal."""
+
+    index: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillDaemon:
+    """End a daemon that did not end in time."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Look again at this monotonic instant at the latest, although nothing may happen until then."""
 
@@ -230,6 +259,10 @@ Action = (
     | FinishReload
     | GiveUpReload
     | ChainVictim
+    | StartDaemon
+    | LookAtDaemon
+    | TellDaemon
+    | KillDaemon
     | WakeAt
     | AskForStacks
     | Warn

@@ -119,7 +119,7 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
     if start.again and not settings.workers.master:
         lines.append("master = false: a running master stays until the server is stopped")
         settings = replace(settings, workers=replace(settings.workers, master=True))
-    hook_runner = hooks.runner_of(settings)
+    hook_runner = hooks.runner_of(settings, serves_already=start.again)
     try:
         hook_runner.run(Phase.ASAP)
     except Interrupted:
@@ -231,7 +231,8 @@ def _detach(settings: Settings) -> Foreground | None:
     if (system.daemonize or system.daemonize2) and os.getpid() == 1:
         raise ConfigError("daemonize", "as PID 1 this process cannot go into the background: a container ends with it")
     terminal = os.dup(2) if system.daemonize2 else -1
-    open_log(settings.logs, daemon=system.daemonize or system.daemonize2)
+    keeps_input = settings.daemons.daemons_honour_stdin
+    open_log(settings.logs, daemon=system.daemonize or system.daemonize2, keeps_input=keeps_input)
     try:
         if system.daemonize2:
             return detach_when_ready(system.daemonize2, terminal=terminal)
@@ -314,11 +315,13 @@ def _open_everything(
         os.umask(settings.identity.umask)
     add_pidfile(vacuum, settings.identity.pidfile, "pidfile")
     _log_lines(apply_limits(settings.system))
-    hooks.before_sockets(settings, hook_runner, again=adoption.manifest is not None)
+    serves_already = adoption.manifest is not None
+    hooks.before_sockets(settings, hook_runner, serves_already=serves_already)
     changes_user = os.geteuid() == 0 and (who.uid is not None or who.gid is not None)
     if not changes_user:
         hook_runner.run(Phase.AS_USER)
-    hooks.wait_for_servers(settings)
+    if not serves_already:
+        hooks.wait_for_servers(settings)
     if settings.application.chdir:
         log(f"chdir() to {settings.application.chdir}")
         _change_directory(settings.application.chdir)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.logs.setup import drop_input, log
 from uwsgi_deploy.master import harakiri_report
 from uwsgi_deploy.master.actions import (
     Action,
@@ -42,6 +42,7 @@ from uwsgi_deploy.master.actions import (
     Warn,
 )
 from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
+from uwsgi_deploy.master.daemon_keeper import DaemonKeeper
 from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.intake import autoreload
@@ -109,6 +110,12 @@ class Executor:
         self._sizing = Sizing(fleet, observer, resources.listeners)
         self._steps.update(self._sizing.steps)
 
+        for kind, step in DaemonKeeper(resources.settings, fleet).steps().items():
+            self._steps[kind] = self._at_present(step)
+
+    def _at_present(self, step: Callable[[Any, float], None]) -> Callable[[Any], None]:
+        return lambda action: step(action, self._now)
+
     def perform(self, action: Action, now: float) -> None:
         """Do what the action says; `now` is the instant it was decided at."""
         self._now = now
@@ -150,6 +157,7 @@ class Executor:
         def body() -> int:
             for descriptor in private:
                 os.close(descriptor)
+            drop_input()  # the master may keep its own for daemons
             return run_template(context)
 
         gc.collect()
@@ -385,6 +393,9 @@ class Executor:
             log(f"*** back to what was before the reload: {message} ***")
         else:
             log(f"*** reload complete: {message} ***")
+        if reload.kind in (ReloadKind.WHOLE, ReloadKind.BRUTAL):
+            for daemon in fleet.daemons:
+                daemon.restart()
         fleet.end_reload(ok=True, message=message)
         self.reexecution.arrived()
 

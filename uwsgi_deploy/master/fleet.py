@@ -16,6 +16,7 @@ from math import inf
 from uwsgi_deploy.config.settings import CheaperSettings, HarakiriSettings, RecyclingSettings
 from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.master.cases import HarakiriCase
+from uwsgi_deploy.master.daemons import Daemon
 from uwsgi_deploy.master.load import Load
 from uwsgi_deploy.master.policies.algorithms import BY_NAME
 from uwsgi_deploy.master.reload_rows import FIRST_STAGE, Outcome, Reload, ReloadKind, Stage
@@ -168,6 +169,7 @@ class Fleet:
         self.load: Load | None = None  # in rounds in which the load was looked at
         self.next_look: float | None = None  # when the next sample of what workers use is due
         self.templates: list[Template] = []
+        self.daemons: list[Daemon] = []
         self.template_failures = 0
         self.template_not_before = 0.0
         self.booted = False
@@ -208,6 +210,10 @@ class Fleet:
     def orders_of(self, generation: int) -> Iterator[Worker]:
         """Workers that the template of a generation was told to fork and has not announced."""
         return (w for w in self.workers() if w.phase is Phase.ORDERED and w.generation == generation)
+
+    def daemon_of_pid(self, pid: int) -> Daemon | None:
+        """The daemon of which process `pid` is a part."""
+        return next((daemon for daemon in self.daemons if pid in (daemon.pid, daemon.launcher)), None)
 
     def template_of_pid(self, pid: int) -> Template | None:
         """The template that is process `pid`."""
@@ -254,6 +260,8 @@ class Fleet:
     @property
     def is_gone(self) -> bool:
         """Whether no process is left."""
+        if any(daemon.pid and daemon.ends_with_server for daemon in self.daemons):
+            return False
         return not self.templates and self.checker is None and not any(slot.workers for slot in self.slots)
 
     def is_old(self, worker: Worker) -> bool:
@@ -287,7 +295,9 @@ class Fleet:
     def deadlines(self) -> Iterator[float]:
         """Instants at which something is or was due although nothing happens."""
         checkers = () if self.checker is None else (self.checker,)
-        rows: Iterator[Worker | Template | Checker] = itertools.chain(self.workers(), self.templates, checkers)
+        rows: Iterator[Worker | Template | Checker | Daemon] = itertools.chain(
+            self.workers(), self.templates, checkers, self.daemons
+        )
         yield from (row.deadline for row in rows if row.deadline is not None)
         if self.alarm is not None:
             yield self.alarm
@@ -296,6 +306,8 @@ class Fleet:
         if self.stop is None:
             yield from (slot.not_before for slot in self.slots)
             yield self.template_not_before
+            for daemon in self.daemons:
+                yield from (daemon.not_before, daemon.next_look)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -420,6 +432,8 @@ class Fleet:
         return ended
 
     def _set_off(self, number: int, kind: ReloadKind) -> None:
+        for daemon in self.daemons:
+            daemon.is_old = True
         stage = FIRST_STAGE[kind]
         if stage is Stage.CHECKING and not self.can_execute:
             stage = Stage.LOADING

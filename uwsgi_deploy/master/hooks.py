@@ -24,29 +24,30 @@ from uwsgi_deploy.wsgi.loader import prepare_environment
 WAITED_FOR = ("interface", "fs", "file", "dir", "mountpoint")
 
 
-def runner_of(settings: Settings) -> HookRunner:
-    """The runner for hooks in the master."""
+def runner_of(settings: Settings, *, serves_already: bool = False) -> HookRunner:
+    """The runner for hooks in the master. serves_already: it is another image of one that has workers.
+
+    A stop then must not end the process in the middle of a hook: it is done in order, by the master's loop.
+    """
 
     def prepare_imports() -> None:
         if settings.application.chdir:
             os.chdir(settings.application.chdir)
         prepare_environment(settings.application)
 
-    return HookRunner(settings, prepare_imports=prepare_imports, log=log)
+    return HookRunner(settings, prepare_imports=prepare_imports, log=log, interruptible=not serves_already)
 
 
-def before_sockets(settings: Settings, hooks: HookRunner, *, again: bool) -> None:
+def before_sockets(settings: Settings, hooks: HookRunner, *, serves_already: bool) -> None:
     """From the waiting to the hooks of root, with the change of the root directory. A ServerError when one fails.
 
-    again: this process went through it before it executed itself; it stays where it is.
+    serves_already: this process went through it before it executed itself. What belongs to the very first start is
+    left out, and it stays in its jail.
     """
-    wanted = settings.hooks
-    for kind in WAITED_FOR:
-        timeout = wanted.wait_for_interface_timeout if kind == "interface" else wanted.wait_for_fs_timeout
-        for what in getattr(wanted, f"wait_for_{kind}"):
-            wait_for(kind, what, timeout=timeout, log=log)
-    hooks.run(Phase.PRE_JAIL)
-    if settings.identity.chroot and not again:
+    if not serves_already:
+        _wait_for_host(settings)
+        hooks.run(Phase.PRE_JAIL)
+    if settings.identity.chroot and not serves_already:
         for line in change_root(settings.identity.chroot):
             log(line)
         hooks.run(Phase.POST_JAIL)
@@ -55,6 +56,15 @@ def before_sockets(settings: Settings, hooks: HookRunner, *, again: bool) -> Non
         hooks.run(Phase.AS_ROOT)
     elif hooks.has(Phase.AS_ROOT):
         log("*** WARNING: the hooks of the phase as-root do not run: the server was not started by root ***")
+
+
+def _wait_for_host(settings: Settings) -> None:
+    """wait-for-interface, -fs, -file, -dir and -mountpoint. A WaitFailed when one does not come."""
+    wanted = settings.hooks
+    for kind in WAITED_FOR:
+        timeout = wanted.wait_for_interface_timeout if kind == "interface" else wanted.wait_for_fs_timeout
+        for what in getattr(wanted, f"wait_for_{kind}"):
+            wait_for(kind, what, timeout=timeout, log=log)
 
 
 def wait_for_servers(settings: Settings) -> None:

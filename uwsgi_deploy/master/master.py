@@ -6,15 +6,16 @@ It sleeps in one `poll` until something happens or is due, and never imports or 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
-from uwsgi_deploy.master.actions import Action, Remind
+from uwsgi_deploy.master.actions import Remind
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.cases import CaseStage
 from uwsgi_deploy.master.commands import BY_SIGNAL, UNUSED_SIGNALS, Command, Reply, Request, request_of
+from uwsgi_deploy.master.daemons import KEEPSAKE, TOUCH_INTERVAL, TouchedDaemons, adopt_daemons, bury, rows_of, to_rows
 from uwsgi_deploy.master.ending import Ending
 from uwsgi_deploy.master.executor import Executor
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
@@ -22,19 +23,12 @@ from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
-from uwsgi_deploy.master.policies.cheaper import cheaper, dismiss_cheap
-from uwsgi_deploy.master.policies.harakiri import harakiri
-from uwsgi_deploy.master.policies.idle import die_on_no_workers, idle, watch_clients
-from uwsgi_deploy.master.policies.lifetime import lifetime
-from uwsgi_deploy.master.policies.memory import memory
-from uwsgi_deploy.master.policies.reload import reload, retire_templates
-from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
-from uwsgi_deploy.master.policies.stop import mercy, stop
-from uwsgi_deploy.master.policies.succession import succession
+from uwsgi_deploy.master.policies.respawn import failures_after, pause_after
 from uwsgi_deploy.master.reexecution import CANNOT_RUN
 from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.master.reloading import Reloading
 from uwsgi_deploy.master.resources import Resources
+from uwsgi_deploy.master.rules import POLICIES
 from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.upkeep import Upkeep
@@ -45,23 +39,6 @@ from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Field
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
 
-Policy = Callable[[Fleet, float], Iterator[Action]]
-POLICIES: tuple[Policy, ...] = (
-    idle,
-    die_on_no_workers,
-    stop,
-    mercy,
-    harakiri,
-    retire_templates,
-    lifetime,
-    memory,
-    cheaper,
-    dismiss_cheap,
-    watch_clients,
-    respawn,
-    reload,
-    succession,
-)
 WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 
 # How often a worker is looked for that was ordered from a template that died, and how long at most: its channel may
@@ -89,6 +66,7 @@ class Master:
             recycling=settings.recycling,
             cheaper=settings.cheaper,
         )
+        self._fleet.daemons = rows_of(settings)
         self._sampler = Sampler(settings, resources.scoreboard, resources.listeners)
         self._fleet.harakiri = settings.harakiri
         self._listeners, self._stacks = resources.listeners, resources.stacks
@@ -111,6 +89,9 @@ class Master:
         for intake in resources.intakes:
             intake.attach(self._observer)
         self._adopt(adoption)
+        self._executor.reexecution.keep(KEEPSAKE, lambda: (to_rows(self._fleet.daemons), ()))
+        if touched := TouchedDaemons(self._fleet.daemons):
+            self._observer.every(TOUCH_INTERVAL, touched.read)
 
     def run(self) -> None:
         """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
@@ -135,6 +116,7 @@ class Master:
     def _adopt(self, adoption: Adoption) -> None:
         """Go on from where the former image was, if there was one."""
         adoption.fill(self._fleet)
+        adopt_daemons(self._fleet.daemons, adoption.keepsake(KEEPSAKE) or ())
         for generation, end in adoption.channels():
             self._observer.attach(generation, end)
         adoption.settle()
@@ -301,6 +283,11 @@ class Master:
             return
         if self._fleet.checker is not None and self._fleet.checker.pid == ended.pid:
             self._hear_checker(ended)
+            return
+        daemon = self._fleet.daemon_of_pid(ended.pid)
+        if daemon is not None:
+            if bury(daemon, ended, now) and self._fleet.stop is None:
+                self._fleet.begin_stop(now)
             return
         # A stranger (an orphan of the application, adopted), or a worker whose birth was not announced yet.
         self._unclaimed[ended.pid] = ended

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
+from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.process import prctl, signals
 from uwsgi_deploy.process.fork import fork_child
 
@@ -32,47 +33,85 @@ def start_shell(
 ) -> int:
     """Start `/bin/sh -c command` and return its pid; OSError when no process can be forked.
 
-    prepare: called in the new process just before the shell takes its place; what it raises is written to standard
-    error, and the process ends with code 127. death_signal: sent to it when this process ends, 0 for none.
+    prepare: called in the new process just before the shell takes its place, without it the shell reads /dev/null; what
+    it raises is written to standard error, and the process ends with code 127. death_signal: sent to it when this
+    process ends, 0 for none.
     """
     parent = os.getpid()
     return fork_child(lambda: _become_shell(command, environ, prepare, death_signal, parent), reset=_NOT_FOR_COMMANDS)
 
 
-def run_shell(command: str, *, environ: Mapping[str, str]) -> int:
+def run_shell(command: str, *, environ: Mapping[str, str], interruptible: bool = True) -> int:
     """Run a command and wait for it: its exit code, negative if a signal ended it. OSError when it cannot be forked.
 
     Raises Interrupted when this process is told to stop meanwhile: the command is told so, too, and waited for; at the
-    second time it is killed. All processes of the command that stay in its group end with this process.
+    second time it is killed. Not `interruptible`, such signals are left to whoever takes them afterwards. All processes
+    of the command that stay in its group end with this process.
+    """
+    return finish(start_guarded(command, environ=environ), interruptible=interruptible)
+
+
+def start_guarded(
+    command: str, *, environ: Mapping[str, str], prepare: Callable[[], None] | None = None, passes_on: bool = True
+) -> int:
+    """Start a command, with a process between that leads its group and ends with it: the pid of that one.
+
+    When this process ends, however it does, so do all processes of the group. prepare: as for `start_shell`, but in
+    the process between. passes_on: what asks that one to stop is meant for all of them; if not, this process tells the
+    whole group itself.
     """
     parent = os.getpid()
-    return finish(fork_child(lambda: _guard(command, environ, parent), reset=_NOT_FOR_COMMANDS))
+    return fork_child(lambda: _guard(command, environ, prepare, parent, passes_on), reset=_NOT_FOR_COMMANDS)
 
 
-def _guard(command: str, environ: Mapping[str, str], parent: int) -> int:
+def _guard(
+    command: str, environ: Mapping[str, str], prepare: Callable[[], None] | None, parent: int, passes_on: bool
+) -> int:
     """The life of the process between: leads the command's group, and passes on to it what ends itself.
 
     It hears of the parent's death, also of one by SIGKILL, which the kernel tells a child and not a group.
     """
-    os.setpgid(0, 0)
-    told: list[int] = []
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        if os.getppid() != parent:
-            os.killpg(0, signal.SIGKILL)  # this process, too: nobody waits for it
-        if not told:
-            told.append(number)
-            os.killpg(0, number)  # comes back to this process once more, to no effect
-
-    for number in _STOPPING:
-        signal.signal(number, pass_on)
+    try:
+        (prepare or _empty_input)()
+        if os.getpgid(0) != os.getpid():
+            os.setpgid(0, 0)
+    except (OSError, ServerError) as error:
+        sys.stderr.write(f"cannot run {command!r}: {error}\n")
+        return CANNOT_RUN
+    awaited = (*_STOPPING, signal.SIGCHLD)
+    signals.heed(number for number in signals.HANDLED if number not in (*awaited, signal.SIGTSTP))
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)  # blocked ones are kept until they are awaited
     prctl.set_parent_death_signal(signal.SIGTERM)
     if os.getppid() != parent:
         return CANNOT_RUN
+    _close_all_but_standard()
+    pid = start_shell(command, environ=environ, prepare=_as_it_is, death_signal=signal.SIGKILL)
+    told = False
+    while True:
+        heard = signal.sigwaitinfo(awaited)
+        if heard.si_signo == signal.SIGCHLD:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return _ended_alike(os.waitstatus_to_exitcode(status))
+        elif os.getppid() != parent:
+            os.killpg(0, signal.SIGKILL)  # this process, too: nobody waits for it
+        elif not told and (passes_on or heard.si_pid != parent):
+            told = True
+            os.killpg(0, heard.si_signo)  # comes back to this process once more, to no effect
+
+
+def _as_it_is() -> None:
+    """Standard input is in order already."""
+
+
+def _empty_input() -> None:
+    """A group in the background that reads a terminal would be stopped for ever."""
     null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)  # a group in the background that reads a terminal would be stopped for ever
-    _, status = os.waitpid(start_shell(command, environ=environ, death_signal=signal.SIGKILL), 0)
-    code = os.waitstatus_to_exitcode(status)
+    os.dup2(null, 0)
+
+
+def _ended_alike(code: int) -> int:
+    """The command's exit code; one that a signal ended ends this process, too."""
     if code < 0:
         _end_by(-code)
     return code
@@ -85,6 +124,7 @@ def _end_by(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.kill(os.getpid(), number)
 
 
@@ -92,21 +132,22 @@ def _become_shell(
     command: str, environ: Mapping[str, str], prepare: Callable[[], None] | None, death_signal: int, parent: int
 ) -> int:
     try:
-        if death_signal:
+        (prepare or _empty_input)()
+        _close_all_but_standard()
+        if death_signal:  # after `prepare`: a change of user would clear it
             prctl.set_parent_death_signal(death_signal)
             if os.getppid() != parent:
                 return CANNOT_RUN
-        _close_all_but_standard()
-        if prepare is not None:
-            prepare()
         os.execve(SHELL, [SHELL, "-c", command], dict(environ))
-    except OSError as error:
+    except (OSError, ServerError) as error:
         sys.stderr.write(f"cannot run {command!r}: {error}\n")
     return CANNOT_RUN
 
 
-def finish(pid: int) -> int:
+def finish(pid: int, *, interruptible: bool = True) -> int:
     """Wait for a child as `run_shell` does."""
+    if not interruptible:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     told: list[int] = []
 
     def pass_on(number: int) -> None:

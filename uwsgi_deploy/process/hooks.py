@@ -33,10 +33,19 @@ class HookRunner:
     """Runs hooks of one server's settings.
 
     prepare_imports: puts the application's directories on sys.path, for functions that run in a child.
+    interruptible: whether a stop ends a command that runs; if not, whoever runs the hooks takes it afterwards.
     """
 
-    def __init__(self, settings: Settings, *, prepare_imports: Callable[[], None], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prepare_imports: Callable[[], None],
+        log: Callable[[str], None],
+        interruptible: bool = True,
+    ) -> None:
         self._settings, self._prepare_imports, self._log = settings, prepare_imports, log
+        self._interruptible = interruptible
 
     def run(self, phase: Phase) -> None:
         """Run all steps of a phase; HookFailed or HookExit at the first that fails or asks for the end."""
@@ -60,6 +69,7 @@ class HookRunner:
             fs_timeout=self._settings.hooks.wait_for_fs_timeout,
             socket_timeout=self._settings.hooks.wait_for_socket_timeout,
             log=self._log,
+            interruptible=self._interruptible,
         )
         try:
             perform(step, surroundings)
