@@ -7,6 +7,9 @@ import json
 import os
 import pwd
 import signal
+import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 
 from tests.support.client import RawClient
 from tests.support.readable import readable_launcher
-from tests.support.server import LAUNCHER, ServerProcess
+from tests.support.server import LAUNCHER, REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.process.capabilities import NUMBERS
 
@@ -159,11 +162,25 @@ set -e
 jail=$1; shift
 mount --make-rprivate /
 mkdir -p "$jail/own"
-for path in /bin /etc /lib /lib64 /root /sbin /usr /tmp /work; do
+for path in $PATHS; do
     [ -e "$path" ] && mkdir -p "$jail$path" && mount --rbind "$path" "$jail$path"
 done
 exec "$@"
 """
+# What an interpreter needs, and where this one, its packages and the server's directory are.
+PATHS = sorted(
+    {"/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"}
+    | {
+        f"/{Path(path).resolve().parts[1]}"
+        for path in (sys.base_prefix, sys.prefix, REPOSITORY, tempfile.gettempdir(), sysconfig.get_path("purelib"))
+    }
+)
+
+
+def jailing(jail: Path) -> tuple[str, ...]:
+    """A launcher in a mount namespace in which the jail has what a server needs."""
+    script = JAIL.replace("$PATHS", " ".join(PATHS))
+    return ("unshare", "--mount", "sh", "-c", script, "sh", str(jail), *LAUNCHER)
 
 
 @AS_ROOT
@@ -175,7 +192,6 @@ def test_chroot(tmp_path: Path) -> None:
     for path in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
         os.chmod(path, 0o755)
     options = ("--chroot", str(jail), "--chdir", "/own", "--uid", "nobody", "--pidfile", str(tmp_path / "app.pid"))
-    launcher = ("unshare", "--mount", "sh", "-c", JAIL, "sh", str(jail), *LAUNCHER)
     command = (
         "--http-socket",
         "app.sock",
@@ -185,7 +201,7 @@ def test_chroot(tmp_path: Path) -> None:
         "--cap",
         "dac_read_search",
     )
-    with ServerProcess(*command, *options, launcher=launcher) as server:
+    with ServerProcess(*command, *options, launcher=jailing(jail)) as server:
         assert (tmp_path / "app.pid").read_text() == f"{server.pid}\n"
         with RawClient(str(jail / "own" / "app.sock")) as client:
             answer = json.loads(client.get("/").body)
@@ -243,6 +259,29 @@ def test_what_only_root_may(options: tuple[str, ...], reason: str) -> None:
     with server_for_anybody(*APP, "--immediate-uid", "nobody", *options, wait=False) as server:
         assert server.wait_end() == 1
         assert reason in server.log_lines[-1]
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--module", "closed_code"), "there is no module 'closed_code' where this process may look: {}"),
+        (("--wsgi-file", "inner/code.py"), "there is no file {directory}/inner/code.py (wsgi-file); {}"),
+        (("--wsgi-file", "app.py"), "cannot load file app.py: it imports 'closed_code', which is not found: {} ("),
+    ],
+)
+def test_code_that_the_user_cannot_reach(options: tuple[str, ...], sentence: str) -> None:
+    """The message names the user and the directory, not only what was not found."""
+    server = server_for_anybody(*HTTP, "--uid", "nobody", "--pythonpath", "inner/lib", *options, wait=False)
+    (server.directory / "inner" / "lib").mkdir(parents=True)
+    (server.directory / "inner" / "lib" / "closed_code.py").touch()
+    (server.directory / "inner" / "code.py").touch()
+    (server.directory / "app.py").write_text("import closed_code\n")
+    (server.directory / "inner").chmod(0o700)
+    with server:
+        assert server.wait_end() in (1, 22)
+        obstacle = f"user nobody cannot enter {server.directory}/inner (mode 700, of root)"
+        assert sentence.format(obstacle, directory=server.directory) in server.log_lines[-1]
 
 
 # --- limits and variables ---------------------------------------------------------------------------------------------
@@ -363,8 +402,7 @@ def test_hooks_around_the_change_of_root(tmp_path: Path) -> None:
     phases = ("pre-jail", "post-jail", "in-jail", "as-root")
     files = [f"--hook-{phase}=writen:/written-{phase} in order" for phase in phases[1:]]
     options = (f"--hook-pre-jail=writen:{tmp_path}/outside yes", *files, "--chroot", str(jail))
-    launcher = ("unshare", "--mount", "sh", "-c", JAIL, "sh", str(jail), *LAUNCHER)
-    with ServerProcess(*HTTP, "--module", "surroundings", *options, launcher=launcher) as server:
+    with ServerProcess(*HTTP, "--module", "surroundings", *options, launcher=jailing(jail)) as server:
         root = Path(f"/proc/{server.pid}/root")
         written = [root / f"written-{phase}" for phase in phases[1:]]
         assert (tmp_path / "outside").read_text().strip() == "yes"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import ConnectionEnded
+from tests.support.readable import readable_launcher
 from tests.support.server import LAUNCHER, ServerProcess
 from tests.support.waiting import wait_until
 
@@ -678,7 +679,8 @@ def test_identity_that_cannot_be_had(tmp_path: Path, options: tuple[str, ...], l
 @AS_ROOT
 def test_dropping_privileges() -> None:
     """Bound as root, served as nobody: no process keeps root's user, group or supplementary groups."""
-    server = ServerProcess(*HELLO, "--uid", "nobody", "--socket", "x.sock", "--pidfile", "app.pid", "-p", "2")
+    options = ("--uid", "nobody", "--socket", "x.sock", "--pidfile", "app.pid", "-p", "2")
+    server = ServerProcess(*HELLO, *options, launcher=readable_launcher())
     os.chown(server.directory, NOBODY.pw_uid, NOBODY.pw_gid)
     with server:
         for pid in server.session_pids():
@@ -702,7 +704,7 @@ def test_dropping_privileges() -> None:
 @AS_ROOT
 def test_workers_of_another_user_die_with_the_master(tmp_path: Path) -> None:
     """The death signal, which a change of user clears, is set after that change."""
-    with ServerProcess(*HELLO, "--uid", "nobody", "-p", "2") as server:
+    with ServerProcess(*HELLO, "--uid", "nobody", "-p", "2", launcher=readable_launcher()) as server:
         server.signal(signal.SIGKILL)
         server.wait_end()
         wait_until(lambda: not server.session_pids(), what="all processes to end")

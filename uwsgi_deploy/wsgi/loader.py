@@ -27,6 +27,7 @@ from typing import Any
 from uwsgi_deploy.config.settings.application import ApplicationSettings
 from uwsgi_deploy.errors import AppLoadError, ConfigError
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.wsgi.closed_directories import closed_ones
 
 Application = Callable[..., Any]
 
@@ -140,7 +141,8 @@ def _load_file(settings: ApplicationSettings) -> Application:
     path = settings.wsgi_file
     target = _parse_target(settings.callable, settings.callable)
     if not os.path.isfile(path):
-        raise _misnamed(f"there is no file {os.path.abspath(path)} (wsgi-file)")
+        closed = "".join(f"; {clause}" for clause in closed_ones([os.path.dirname(path)]))
+        raise _misnamed(f"there is no file {os.path.abspath(path)} (wsgi-file){closed}")
     module = _execute(path)
     return _callable_of(module, target, f"file {path}", explicit=True)
 
@@ -191,7 +193,13 @@ def _is_missing_itself(name: str, error: ModuleNotFoundError) -> bool:
 
 def _missing_module(name: str, missing: str) -> str:
     near = _close_matches(missing.rpartition(".")[2], _modules_beside(missing), MOST_SUGGESTIONS)
-    hint = f"; did you mean {' or '.join(near)}?" if near else f"; looked in {os.getcwd()} first, then along sys.path"
+    closed = closed_ones(sys.path)
+    if near:
+        hint = f"; did you mean {' or '.join(near)}?"
+    elif closed:
+        hint = f" where this process may look: {', '.join(closed)}"
+    else:
+        hint = f"; looked in {os.getcwd()} first, then along sys.path"
     what = f"there is no module {missing!r}"
     return what + (f" (for module = {name})" if missing != name else "") + hint
 
@@ -336,7 +344,9 @@ def _failed_import(what: str, error: BaseException) -> AppLoadError:
 def _sentence(what: str, error: BaseException) -> str:
     where = _location(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"cannot load {what}: it imports {error.name!r}, which is not installed{where}"
+        closed = closed_ones(sys.path)
+        missing = f"not found: {', '.join(closed)}" if closed else "not installed"
+        return f"cannot load {what}: it imports {error.name!r}, which is {missing}{where}"
     if isinstance(error, SystemExit):
         return f"cannot load {what}: it ended the program with exit code {error.code}{where}"
     last_line = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
