@@ -64,7 +64,9 @@ class Image:
         made: dict[str, Any] = {}
         for section in dataclasses.fields(Settings):
             section_class = section.default_factory
-            assert callable(section_class)
+            if section_class is dataclasses.MISSING:
+                made[section.name] = sections.get(section.name, section.default)
+                continue
             known = {option.name for option in dataclasses.fields(section_class)}  # type: ignore[arg-type]
             values = sections.get(section.name, {})
             made[section.name] = section_class(**{name: value for name, value in values.items() if name in known})

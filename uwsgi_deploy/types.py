@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,7 @@ class Protocol(Enum):
 
     HTTP = "http"
     UWSGI = "uwsgi"
+
+
+AsWritten: TypeAlias = tuple[tuple[str, str | None], ...]
+"""Names and texts of options in the order they were given; None for a name without a value."""

@@ -46,6 +46,7 @@ from uwsgi_deploy.config.schema import BY_NAME, OPTIONS, OptionSpec, did_you_mea
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.sources.env import variable_name
 from uwsgi_deploy.errors import ConfigError
+from uwsgi_deploy.types import AsWritten
 
 UNKNOWN_IS_ERROR = frozenset({Layer.FRAMEWORK, Layer.COMMAND_LINE})
 """Layers whose authors see the message at once and mean this server: a name without meaning stops the start."""
@@ -91,7 +92,7 @@ def _build(sources: Sources, warnings: list[str]) -> Configuration:
     chosen = Selection(sources.facts, variables, usage, strict=switches["strict"], warnings=warnings)
     chosen.take(ranked)
     chosen.complete(sources)
-    settings = Settings(**chosen.parts())
+    settings = Settings(**chosen.parts(), as_written=chosen.as_written())
     settings = check(settings, chosen.places(), warnings.append)
     return Configuration(
         settings=settings,
@@ -131,6 +132,7 @@ class Selection:
         self._strict = strict
         self._warnings = warnings
         self._chosen: dict[str, list[Chosen]] = {}
+        self._written: dict[str, list[str | None]] = {}
         self._expander = Expander(facts.environ, variables.get, reader_of(facts), usage)
 
     def take(self, records: list[Record]) -> None:
@@ -175,6 +177,12 @@ class Selection:
         """The options that count, as text, in the schema's order."""
         return tuple(chosen.raw for spec in OPTIONS for chosen in self._chosen.get(spec.name, ()))
 
+    def as_written(self) -> AsWritten:
+        """Everything that was given, under the names that were used and under those of this server."""
+        own = {name: [chosen.raw.value for chosen in places] for name, places in self._chosen.items()}
+        everything: dict[str, list[str | None]] = {**own, **self._written}
+        return tuple((name, value) for name, values in everything.items() for value in values)
+
     def _is_understood(self, record: Record) -> bool:
         """Deal with a record whose name means something; False leaves it to be judged."""
         raw = record.raw
@@ -195,12 +203,22 @@ class Selection:
         return True
 
     def _expanded(self, raw: RawOption) -> RawOption:
-        if raw.value is None:
-            return raw
-        value = self._expander.expand(raw.value, raw.origin)
-        if is_option(raw.name):
-            self._report_unresolved(raw)
+        value = raw.value
+        if value is not None:
+            value = self._expander.expand(value, raw.origin)
+            if is_option(raw.name):
+                self._report_unresolved(raw)
+        self._note(raw.name, value)
         return replace(raw, value=value)
+
+    def _note(self, name: str, value: str | None) -> None:
+        """Keep what was written: of an option that is set once the strongest value, else all."""
+        meaning = BY_NAME.get(name)
+        if meaning is None or meaning[0].repeatable:
+            self._written.setdefault(name, []).append(value)
+            return
+        for other in {name, *(other for other in self._written if BY_NAME.get(other) == meaning)}:
+            self._written[other] = [value]
 
     def _expanded_if_possible(self, raw: RawOption) -> RawOption:
         """For values that nothing here will use: they need not be complete."""

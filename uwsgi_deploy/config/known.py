@@ -19,8 +19,7 @@ def words(text: str) -> frozenset[str]:
 # Options of uWSGI, by the subject that will bring them.
 NOT_YET: Mapping[str, str] = {
     "harakiri": """
-        harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook mule-harakiri spooler-harakiri cron-harakiri
-        http-harakiri""",
+        mule-harakiri spooler-harakiri cron-harakiri http-harakiri""",
     "the http router": """
         http httprouter https https2 http-to-https https-export-cert https-session-context http-processes http-workers
         http-to http-fallback http-gracetime http-quiet http-use-socket http-use-cache http-use-pattern http-use-base

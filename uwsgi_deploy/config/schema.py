@@ -107,7 +107,12 @@ def _specs_of(section: str, settings_class: type) -> Iterator[OptionSpec]:
 
 def sections() -> dict[str, type]:
     """The settings classes by the name of their field in `Settings`, in the order of `--help`."""
-    return dict(typing.get_type_hints(Settings))
+    hints = typing.get_type_hints(Settings)
+    return {
+        field.name: hints[field.name]
+        for field in dataclasses.fields(Settings)
+        if field.default_factory is not dataclasses.MISSING
+    }
 
 
 OPTIONS: tuple[OptionSpec, ...] = tuple(

@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import uwsgi_deploy
+from uwsgi_deploy.api import module as uwsgi_module
+from uwsgi_deploy.api.functions import Surroundings
 from uwsgi_deploy.config.checks import check, require_socket
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.platform import activated_sockets
@@ -408,7 +410,8 @@ def _serve_alone(
     try:
         if settings.recycling.limit_as:
             log(limit_address_space(settings.recycling.limit_as))
-        application = load(settings)
+        api = uwsgi_module.install(Surroundings(settings, listeners, scoreboard, master_pid=0))
+        application = load(settings, api)
         if identity.is_postponed(settings.identity):
             _log_lines(identity.assume(who))
             hooks.runner_of(settings).run(Phase.AS_USER)
@@ -419,12 +422,16 @@ def _serve_alone(
         log("*** uWSGI is running in single interpreter mode ***")
         log(banner.only_worker(os.getpid(), settings.workers.threads))
         log(banner.ready(1))
-        context = WorkerContext(settings, listeners, 1, scoreboard, None, prepare(settings, listeners))
+        api.enter_worker(1)
         hooks.runner_of(settings).run(Phase.POST_FORK)
+        api.run(uwsgi_module.POST_FORK)
+        prepared, after_request = prepare(settings, listeners), api.hook(uwsgi_module.AFTER_REQUEST)
+        context = WorkerContext(settings, listeners, 1, scoreboard, None, prepared, after_request=after_request)
         milestones.ready()
         if notifier is not None:
             notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=1 worker serves, without a master")
         code = serve(context, application)
+        api.run(uwsgi_module.AT_EXIT)
     except KeyboardInterrupt:
         code = ExitCode.OK  # told to end while the application was loaded
     if notifier is not None:

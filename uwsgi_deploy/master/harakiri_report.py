@@ -67,7 +67,7 @@ def _sentence(worker: Worker, running: Running, request: RunningRequest, now: In
     whose = "uwsgi.set_user_harakiri" if running.by_user else "harakiri"
     return (
         f"HARAKIRI: {_what(request)} from {_client(request)} has run for {age:.1f} s on core {running.core} of worker "
-        f"{worker.wid} (pid: {worker.pid}); {whose} allows {limit:g} s"
+        f"{worker.wid} (pid: {worker.pid}); {whose} allows {round(limit, 1):g} s"
     )
 
 

@@ -24,6 +24,7 @@ from uwsgi_deploy import __version__
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.process.age import age
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
 
 # struct tcp_info of a listening socket: tcpi_unacked is the length of the queue, tcpi_sacked its limit.
@@ -68,9 +69,7 @@ def server_state(fleet: Fleet) -> str:
 
 def uptime() -> float:
     """Seconds since this process began; an `exec` does not change that."""
-    with open("/proc/self/stat", "rb") as file:
-        started = int(file.read().rpartition(b")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+    return age()
 
 
 def _worker(worker: Worker, scoreboard: Scoreboard, *, paused: bool) -> dict[str, Any]:

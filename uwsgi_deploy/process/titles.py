@@ -33,6 +33,11 @@ def _name(settings: IdentitySettings, role: str) -> str | None:
     return role if settings.auto_procname or changed else None
 
 
+def set_exactly(name: str) -> None:
+    """Name the present process, whatever the options say."""
+    setproctitle(name)
+
+
 def set_title(settings: IdentitySettings, role: str) -> None:
     """Name the present process."""
     name = title(settings, role)

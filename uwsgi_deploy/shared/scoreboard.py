@@ -53,6 +53,7 @@ class Field(IntEnum):
     RX_BYTES = 9
     EXCEPTIONS = 10
     RUNNING_TIME = 11  # microseconds spent in requests
+    SPAWNS = 12  # processes that were forked
 
 
 class CoreField(IntEnum):
@@ -122,6 +123,13 @@ class CoreRecords:
         """The application wants its request to end by then."""
         self._instants[core * CORE_SLOTS + CoreField.USER_DEADLINE] = deadline
 
+    def core_of(self, thread: int) -> int | None:
+        """Which core a thread is; None when it is none."""
+        for core in range(len(self._offsets)):
+            if self._integers[core * CORE_SLOTS + CoreField.THREAD] == thread:
+                return core
+        return None
+
     def set_thread(self, core: int, thread: int) -> None:
         """`core` is this thread from now on, so that its stack can be told from others'."""
         self._integers[core * CORE_SLOTS + CoreField.THREAD] = thread
@@ -186,6 +194,7 @@ class Scoreboard:
         for field in PROCESS_FIELDS:
             record[field] = 0
         self._clear_cores(wid, bank)
+        record[Field.SPAWNS] += 1
         record[Field.GENERATION] = generation
         record[Field.STARTED] = started
         record[Field.PID] = os.getpid()

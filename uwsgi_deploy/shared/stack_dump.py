@@ -25,6 +25,8 @@ _PIECE = 4096
 # A hundred threads with a hundred frames each, which is where faulthandler stops.
 _MOST_BYTES = 1 << 20
 _BIT = 1 << (DUMP_SIGNAL - 1)
+# Where the server calls the application: all frames further out are the same in every worker.
+_ENTRANCE = re.compile(r"/uwsgi_deploy/wsgi/lifecycle\.py\", line \d+ in handle_request$")
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+) \(most recent call first\):$")
 
 
@@ -118,15 +120,20 @@ def _signal_state(pid: int) -> dict[str, int] | None:
 def arrange(stacks: str, names: Mapping[int, str]) -> str:
     """Stacks of threads with their names in the headings, those that have one first, in the order of `names`.
 
+    Frames outside of a request are left out.
+
     names: `threading.get_ident()` of a thread to what it is called.
     """
     sections: dict[int, list[str]] = {}
     section: list[str] = []
+    inside = True
     for line in stacks.splitlines():
         if heading := _THREAD.match(line):
             section = sections.setdefault(int(heading[1], 16), [])
-        elif line.strip():
-            section.append(line)
+            inside = True
+        elif line.strip() and inside:
+            inside = _ENTRANCE.search(line) is None
+            section += [line] if inside else []
     order = [*(thread for thread in names if thread in sections), *(t for t in sections if t not in names)]
     text = []
     for thread in order:

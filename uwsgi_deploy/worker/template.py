@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from uwsgi_deploy.api import module as uwsgi_module
+from uwsgi_deploy.api.functions import Surroundings
+from uwsgi_deploy.api.module import Api
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import AppLoadError, ServerError
@@ -70,6 +73,7 @@ class Inheritance:
     """What workers are forked with. application: None with lazy-apps. ballast: see there, only to be kept."""
 
     application: Application | None
+    api: Api
     prepared: Prepared
     ballast: list[object]
 
@@ -85,10 +89,13 @@ def run_template(context: TemplateContext) -> int:
     if context.settings.recycling.limit_as:
         log(limit_address_space(context.settings.recycling.limit_as))
     started = time.monotonic()
+    api = uwsgi_module.install(
+        Surroundings(context.settings, context.listeners, context.scoreboard, context.master_pid)
+    )
     application = None
     if not context.settings.application.lazy_apps:
         try:
-            application = load(context.settings)
+            application = load(context.settings, api)
         except ServerError as error:
             return _report_failure(context, error, serial=0)
         except Interrupted:
@@ -111,14 +118,14 @@ def run_template(context: TemplateContext) -> int:
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
-    inheritance = Inheritance(application, prepared, fill_pools())
+    inheritance = Inheritance(application, api, prepared, fill_pools())
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
     _obey(context, inheritance)
     return ExitCode.OK
 
 
-def load(settings: Settings) -> Application:
+def load(settings: Settings, api: Api) -> Application:
     """Load the application between its hooks and say so in the log.
 
     Without need-app, what cannot be loaded is replaced by answer 500. Raises HookFailed, HookExit and Interrupted, too.
@@ -126,7 +133,9 @@ def load(settings: Settings) -> Application:
     hooks = _hooks_of(settings)
     prepare_environment(settings.application)
     hooks.run(Phase.PRE_APP)
+    started = time.monotonic()
     application = _load(settings)
+    api.loaded(time.monotonic() - started)
     hooks.run(Phase.POST_APP)
     return application
 
@@ -202,7 +211,7 @@ def _spawn(context: TemplateContext, inheritance: Inheritance, order: SpawnWorke
 
 def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> int:
     """From the fork to the exit of a worker process."""
-    settings, application = context.settings, inheritance.application
+    settings, application, api = context.settings, inheritance.application, inheritance.api
     if settings.identity.master_as_root:
         try:
             _become_user(settings)
@@ -212,11 +221,13 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         return ExitCode.FAILED
     titles.set_title(settings.identity, titles.worker_role(order.wid))
     context.scoreboard.occupy(order.wid, order.bank, generation=context.generation, started=int(time.time()))
+    api.enter_worker(order.wid)
     try:
         if inheritance.prepared.has_hooks:
             _hooks_of(settings).run(Phase.POST_FORK)
         if application is None:
-            application = load(settings)
+            application = load(settings, api)
+        api.run(uwsgi_module.POST_FORK)
     except ServerError as error:
         code = _report_failure(context, error, serial=order.serial)
         finish_interpreter(code, time_limit=LONGEST_FINISH)
@@ -237,6 +248,7 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         inheritance.prepared,
         is_first=order.is_first,
         held=order.held,
+        after_request=api.hook(uwsgi_module.AFTER_REQUEST),
     )
     try:
         code = context.serve(worker, application)
@@ -244,6 +256,7 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         log(str(error))
         code = ExitCode.HOOK_FAILED
     if not settings.system.skip_atexit:
+        api.run(uwsgi_module.AT_EXIT)
         finish_interpreter(code, time_limit=min(LONGEST_FINISH, settings.workers.worker_reload_mercy or LONGEST_FINISH))
     return code
 

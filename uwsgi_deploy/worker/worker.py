@@ -84,7 +84,8 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
     """What a worker is told at its birth. master_pid is None without a master; is_first, held: see
-    `channel.SpawnWorker`."""
+    `channel.SpawnWorker`; after_request: what the application wants to be called after each request
+    (`uwsgi.after_req_hook`)."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
@@ -94,6 +95,7 @@ class WorkerContext:
     prepared: Prepared
     is_first: bool = True
     held: bool = False
+    after_request: Callable[[], object] | None = None
 
 
 def run_worker(context: WorkerContext, application: Application) -> int:
@@ -154,7 +156,7 @@ class Worker:
         accounting = self._accounting
         threads.ThreadsEngine(
             self._reactor,
-            self.serve,
+            self.serve if self._context.after_request is None else self._serve_with_hook,
             self._finished,
             self._held,
             cores=self._cores,
@@ -249,6 +251,25 @@ class Worker:
         else:
             reactor.release(connection)
         return duration
+
+    def _serve_with_hook(self, connection: Connection, core: int, _hold: bool) -> float:
+        """`serve`, and when its client has everything, what the application does afterwards.
+
+        Its time belongs to the request's deadline, unless harakiri-no-arh says it does not.
+        """
+        reactor, accounting, after = self._reactor, self._accounting, self._context.after_request
+        environ, started = connection.environ, reactor.now
+        assert environ is not None
+        assert after is not None
+        self.serve(connection, core, False)
+        if self._settings.harakiri.harakiri_no_arh:
+            after()
+        else:
+            accounting.begin(environ, started, core)
+            after()
+            accounting.end(core)
+        reactor.now = monotonic()
+        return reactor.now - started
 
     def _lost(self, connection: Connection) -> None:
         """The client left before its response, which was held, could be sent."""

@@ -9,15 +9,14 @@ import pytest
 from uwsgi_deploy.config.controls import CONTROLS, CONTROLS_BY_NAME
 from uwsgi_deploy.config.known import KNOWN_NAMES, SHORT_NOT_YET
 from uwsgi_deploy.config.schema import BY_NAME, OPTIONS, Kind, OptionSpec, nearest, sections
-from uwsgi_deploy.config.settings import Settings
 
 
 def test_every_settings_field_is_an_option() -> None:
     """A field that is no option would be a setting that nobody can set."""
     fields = {
-        (section.name, field.name)
-        for section in dataclasses.fields(Settings)
-        for field in dataclasses.fields(sections()[section.name])
+        (section, field.name)
+        for section, settings_class in sections().items()
+        for field in dataclasses.fields(settings_class)
     }
     assert fields == {(spec.section, spec.field) for spec in OPTIONS}
 

@@ -230,6 +230,21 @@ def test_stacks_of_unknown_threads_keep_their_order() -> None:
     ]
 
 
+def test_frames_outside_of_a_request_are_left_out() -> None:
+    """They are the same in every worker; another thread keeps all that it has."""
+    entrance = '  File "/x/uwsgi_deploy/wsgi/lifecycle.py", line 38 in handle_request'
+    stacks = (
+        f"Thread 0x1 (most recent call first):\n  view\n{entrance}\n  serve\n  main\n"
+        "Thread 0x2 (most recent call first):\n  poll\n"
+    )
+    assert arrange(stacks, {1: "core 0"}).splitlines() == [
+        "core 0 (0x1), most recent call first:",
+        "  view",
+        "another thread (0x2), most recent call first:",
+        "  poll",
+    ]
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 

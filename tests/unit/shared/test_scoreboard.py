@@ -195,7 +195,7 @@ def test_core_records_do_not_overlap(workers: int, cores: int) -> None:
     """Every core of every bank has memory of its own, apart from records and idle flags."""
     scoreboard = Scoreboard(workers, cores)
     for wid in range(1, workers + 1):
-        scoreboard.record_in(wid, 0)[:] = memoryview(b"\xff" * RECORD_SLOTS * 8).cast("Q")
+        scoreboard.record_in(wid, 0)[:] = memoryview(b"\x7f" * RECORD_SLOTS * 8).cast("Q")
     scoreboard.idle[:] = bytes([255] * workers)
     seats = [(wid, bank, core) for wid in range(1, workers + 1) for bank in range(BANKS) for core in range(cores)]
     for number, (wid, bank, core) in enumerate(seats, 1):

@@ -19,6 +19,7 @@ from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
+from uwsgi_deploy.types import AsWritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Settings:
     control: ControlSettings = field(default_factory=ControlSettings)
     system: SystemSettings = field(default_factory=SystemSettings)
     watching: WatchingSettings = field(default_factory=WatchingSettings)
+    # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
+    as_written: AsWritten = field(default=(), compare=False, repr=False)
 
 
 __all__ = [

@@ -24,6 +24,12 @@ class HarakiriSettings:
     harakiri_graceful_signal: int = option(
         15, help="Signal for harakiri-graceful-timeout; 15 lets the worker's other requests end and take no new ones."
     )
+    harakiri_no_arh: bool = option(
+        False,
+        "no-harakiri-arh",
+        "no-harakiri-after-req-hook",
+        help="Leave the time that uwsgi.after_req_hook takes out of the limit.",
+    )
     harakiri_queue_threshold: int = option(
         0, help="Leave stuck workers alone while fewer clients than this wait in the listen queue."
     )

@@ -1,0 +1,1 @@
+"""The `uwsgi` module that applications import, made in every process that holds the application."""
