@@ -431,7 +431,8 @@ def _serve_alone(
         if notifier is not None:
             notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=1 worker serves, without a master")
         code = serve(context, application)
-        api.run(uwsgi_module.AT_EXIT)
+        if not settings.system.skip_atexit:
+            api.run(uwsgi_module.AT_EXIT)
     except KeyboardInterrupt:
         code = ExitCode.OK  # told to end while the application was loaded
     if notifier is not None:
