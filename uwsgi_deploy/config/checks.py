@@ -73,6 +73,7 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
         (settings.recycling, ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")),
         (settings.harakiri, ("harakiri_graceful_timeout", "harakiri_queue_threshold", "harakiri_verbose")),
         (settings.cheaper, ("idle", "cheap")),
+        (settings.system, ("lame_duck",)),
     )
     for name in [name for section, names in single for name in names if getattr(section, name)]:
         option = name.replace("_", "-")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master.actions import Action, Remind
 from uwsgi_deploy.master.commands import SAME_STOP, Command, Reply, Request
 from uwsgi_deploy.master.fleet import Fleet
+
+Perform = Callable[[Action, float], None]
 
 
 class Ending:
     """`commands` is what it can do, for the master's table."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, fleet: Fleet, *, lame_duck: float, perform: Perform) -> None:
+        self._fleet, self._lame_duck, self._perform = fleet, lame_duck, perform
         self.commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STOP: self._stop,
             Command.STOP_NOW: self._stop,
@@ -23,23 +26,41 @@ class Ending:
     def _stop(self, request: Request, now: float) -> Reply:
         fleet = self._fleet
         immediate = request.command is Command.STOP_NOW
-        if fleet.stop is None or fleet.stop.stays:
+        since = fleet.leaving_since
+        if fleet.stop is not None and not fleet.stop.stays:
+            since = fleet.stop.since
+        if since is None:
             log(_stop_line(request))
+            if self._lame_duck and not immediate and self._serves():
+                return self._say_farewell(now)
             fleet.begin_stop(now)
-        elif not immediate and now - fleet.stop.since < SAME_STOP.get(request.origin, 0.0):
+        elif not immediate and now - since < SAME_STOP.get(request.origin, 0.0):
             return Reply(ok=True, message="the server is stopping already")
         else:
             immediate = True
-            if not fleet.stop.immediate:
+            if fleet.stop is None or not fleet.stop.immediate:
                 log("told to stop again: leaving at once...")
+            fleet.begin_stop(now)
         if immediate and fleet.stop is not None:
             fleet.stop.immediate = True
         return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
 
+    def _serves(self) -> bool:
+        fleet = self._fleet
+        return fleet.booted and fleet.stop is None and not fleet.paused
+
+    def _say_farewell(self, now: float) -> Reply:
+        """lame-duck: everything stays as it is, except that clients are sent away after each answer."""
+        self._fleet.begin_farewell(now, self._lame_duck)
+        self._perform(Remind(), now)
+        log(f"*** lame duck: serving for {self._lame_duck:g} more seconds, every answer closes its connection ***")
+        return Reply(ok=True, message=f"the server serves for {self._lame_duck:g} more seconds and stops then")
+
     def _drain(self, request: Request, now: float) -> Reply:
         """Stop, but for the master: to see that the last request is done, and to free the port for a successor."""
-        if self._fleet.stop is not None:
-            return Reply(ok=self._fleet.stop.stays, message="the server is stopping already")
+        stop = self._fleet.stop
+        if stop is not None or self._fleet.leaving_since is not None:
+            return Reply(ok=stop is not None and stop.stays, message="the server is stopping already")
         log(f"{request.origin}: draining: nobody new is let in, workers leave when their requests are done")
         self._fleet.begin_stop(now, stays=True)
         return Reply(ok=True, message="draining: the workers leave when their requests are done, the master stays")

@@ -59,6 +59,7 @@ from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import ReopenLog, SpawnWorker
 from uwsgi_deploy.worker.template import TemplateContext, run_template
+from uwsgi_deploy.worker.worker import FAREWELL
 
 __all__ = ["Executor", "Resources"]
 
@@ -332,10 +333,13 @@ class Executor:
         return None if grace is None else self._now + grace
 
     def _remind(self, action: Remind) -> None:
-        number = signal.SIGTSTP if self._fleet.paused else signal.SIGWINCH
+        numbers = [signal.SIGTSTP if self._fleet.paused else signal.SIGWINCH]
+        if self._fleet.leaving_since is not None:
+            numbers.append(FAREWELL)
         for worker in self._fleet.workers():
             if worker.phase is not Phase.ORDERED and action.serial in (None, worker.serial):
-                _kill(worker.pid, number)
+                for number in numbers:
+                    _kill(worker.pid, number)
         for template in self._fleet.templates if action.serial is None else ():
             end = self._observer.channel(template.generation)
             try:

@@ -180,6 +180,8 @@ class Fleet:
         self.outcomes: list[Outcome] = []
         self.last_reload = 0
         self.stop: Stop | None = None
+        self.leaving_since: float | None = None  # lame-duck: told to stop, and serving until the next instant
+        self.leaves_at = 0.0
         self.paused = False
         self.harakiri = HarakiriSettings()
         # Clients in the longest listen queue; looked at for harakiri-queue-threshold, None when nobody knows.
@@ -377,6 +379,10 @@ class Fleet:
         """Workers serve nobody, or serve again."""
         self.resumed = self.resumed or self.paused
         self.paused = paused
+
+    def begin_farewell(self, now: float, seconds: float) -> None:
+        """The server is to end, and serves on for a while."""
+        self.leaving_since, self.leaves_at = now, now + seconds
 
     def begin_stop(self, now: float, *, error: ServerError | None = None, stays: bool = False) -> None:
         """The server ends, of which a master that `stays` is no part; a later call can only end that one, too."""

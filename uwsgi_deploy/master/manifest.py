@@ -120,6 +120,8 @@ COUNTERS = (
     "asleep",
     "adjusted",
     "last_activity",
+    "leaving_since",
+    "leaves_at",
     "paused",
     "resumed",
     "last_reload",

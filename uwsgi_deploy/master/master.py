@@ -83,7 +83,8 @@ class Master:
             **dict.fromkeys(FLEET_COMMANDS, self._change_fleet),
         }
         self._commands.update(Upkeep(resources, self._fleet, self._executor.perform).commands)
-        self._commands.update(Ending(self._fleet).commands)
+        ending = Ending(self._fleet, lame_duck=settings.system.lame_duck, perform=self._executor.perform)
+        self._commands.update(ending.commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
         self._fleet.can_execute = resources.image is not None
         for intake in resources.intakes:
@@ -402,7 +403,8 @@ class Master:
         for worker in fleet.workers():
             if worker.phase is Phase.STARTING and scoreboard.is_ready(worker.wid, worker.bank, worker.pid):
                 worker.move(Phase.READY)
-                if fleet.paused or fleet.resumed:  # it may have been ordered before that
+                # It may have been ordered before that.
+                if fleet.paused or fleet.resumed or fleet.leaving_since is not None:
                     self._executor.perform(Remind(worker.serial), now)
             if worker.phase is Phase.READY and scoreboard.record_in(worker.wid, worker.bank)[Field.OUTLIVED]:
                 worker.outlived = True

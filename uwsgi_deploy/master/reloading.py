@@ -45,7 +45,7 @@ class Reloading:
         fleet, kind = self._fleet, KIND_OF[request.command]
         if self._settings.reload.lazy:
             kind = LAZY_KIND.get(kind, kind)
-        if fleet.stop is not None:
+        if fleet.stop is not None or fleet.leaving_since is not None:
             return Reply(ok=False, message="the server is stopping")
         if fleet.awaits_change:
             fleet.try_again()

@@ -14,13 +14,14 @@ from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
 from uwsgi_deploy.master.policies.reload import reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import respawn
-from uwsgi_deploy.master.policies.stop import mercy, stop
+from uwsgi_deploy.master.policies.stop import farewell, mercy, stop
 from uwsgi_deploy.master.policies.succession import succession
 
 Policy = Callable[[Fleet, float], Iterator[Action]]
 POLICIES: tuple[Policy, ...] = (
     idle,
     die_on_no_workers,
+    farewell,
     stop,
     mercy,
     harakiri,

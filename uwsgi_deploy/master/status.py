@@ -2,8 +2,8 @@
 
 The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds, sizes bytes:
 
-    version, pid, state (starting, running, cheap, paused, reloading, draining, drained, stopping), uptime (seconds),
-    processes (wanted), threads, requests, generation, cwd, pidfile, log,
+    version, pid, state (starting, running, cheap, paused, reloading, draining, drained, lame duck, stopping),
+    uptime (seconds), processes (wanted), threads, requests, generation, cwd, pidfile, log,
     workers: id, pid, state (ordered, starting, idle, busy, paused, leaving), generation, started, requests (of this
         process), total_requests (with its predecessors), exceptions, tx, rx, running_time (seconds in requests), rss,
         running (the requests it runs now: core, seconds, client, method, uri)
@@ -58,6 +58,8 @@ def server_state(fleet: Fleet) -> str:
         return "drained" if fleet.is_gone else "draining"
     if fleet.stop is not None:
         return "stopping"
+    if fleet.leaving_since is not None:
+        return "lame duck"
     if not fleet.booted:
         return "starting"
     if fleet.reload is not None:

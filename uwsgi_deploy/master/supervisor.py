@@ -29,6 +29,8 @@ def condition(fleet: Fleet) -> Condition:
         return Condition.STOPPING
     if fleet.stop is not None:
         return Condition.READY  # drained: a manager that heard of an end would kill what stays
+    if fleet.leaving_since is not None:
+        return Condition.STOPPING
     if not fleet.booted:
         return Condition.STARTING
     return Condition.RELOADING if fleet.reload is not None else Condition.READY
@@ -42,6 +44,8 @@ def status(fleet: Fleet) -> str:
         return f"drained, {len(workers)} workers left"
     if state is Condition.STARTING:
         return "loading the application" if fleet.template is None else "starting the workers"
+    if fleet.leaving_since is not None and fleet.stop is None:
+        return "serving for a while before the stop (lame duck)"
     if state is Condition.STOPPING:
         return f"stopping, {len(workers)} processes left"
     ready = sum(worker.phase is Phase.READY for worker in workers)

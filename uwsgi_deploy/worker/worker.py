@@ -46,6 +46,8 @@ from uwsgi_deploy.wsgi.response import Delivery, Response
 _CROWDED_AFTER = 0.005
 # What the master says with them: serve nobody, or serve (see `Worker._remember`).
 REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
+# The server will stop soon (lame-duck): clients are to look for another one.
+FAREWELL = signal.SIGURG
 # New clients accepted in one round where no other worker could take them.
 _ACCEPT_ALONE = 32
 
@@ -291,7 +293,7 @@ class Worker:
         """
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         alone = self._context.master_pid is None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *(() if alone else REMINDERS)):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *(() if alone else (*REMINDERS, FAREWELL))):
             signal.signal(number, _noted)
         signal.signal(signal.SIGQUIT, self._abandon if alone else _leave_at_once)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_stop`; only the main thread can see to it
@@ -312,6 +314,8 @@ class Worker:
         for number in numbers:
             if number in REMINDERS:
                 self._remember(number)
+            elif number == FAREWELL:
+                self._keeps_alive = False
 
     def _remember(self, number: int) -> None:
         """The master reminds its workers of what may have changed: whether they serve, and where the log is."""

@@ -9,15 +9,17 @@ import pytest
 from uwsgi_deploy.master.actions import (
     CloseListeners,
     Dismiss,
+    EndServer,
     Kill,
     KillTemplate,
     OrderWorker,
     StartTemplate,
     StopTemplate,
+    WakeAt,
 )
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
-from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE, mercy, stop
+from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE, farewell, mercy, stop
 
 
 def fleet_of(processes: int, *, mercy: float = 60.0, template: bool = True) -> Fleet:
@@ -202,3 +204,23 @@ def test_mercy_of_zero_is_endless() -> None:
     worker = add_worker(fleet, 1)
     fleet.begin_stop(0.0)
     assert Dismiss(worker.serial, signal.SIGTERM, None) in list(stop(fleet, 0.0))
+
+
+# --- lame-duck --------------------------------------------------------------------------------------------------------
+
+
+def test_farewell_ends_when_its_time_is_over() -> None:
+    """Until then the policy only asks to be asked again; a stop that has begun meanwhile is left alone."""
+    fleet = fleet_of(1)
+    assert list(farewell(fleet, 0.0)) == []
+    fleet.begin_farewell(5.0, 10.0)
+    assert list(farewell(fleet, 14.9)) == [WakeAt(15.0)]
+    assert [type(action) for action in farewell(fleet, 15.0)] == [EndServer]
+    fleet.begin_stop(15.0)
+    assert list(farewell(fleet, 15.1)) == []
+
+
+def test_workers_that_die_in_the_farewell_are_replaced() -> None:
+    fleet = fleet_of(1)
+    fleet.begin_farewell(0.0, 10.0)
+    assert any(isinstance(action, OrderWorker) for action in respawn(fleet, 1.0))

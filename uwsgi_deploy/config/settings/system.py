@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uwsgi_deploy.config.option import option
+from uwsgi_deploy.types import Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,10 @@ class SystemSettings:
         "threads-stack-size",
         "thread-stack-size",
         help="Stack of each request thread in KiB; 0 leaves it to the system.",
+    )
+    lame_duck: Seconds = option(
+        0,
+        help="Told to stop, serve on for this many seconds with answers that close their connections, while load "
+        "balancers learn of it; 0 stops at once.",
     )
     skip_atexit: bool = option(False, help="Workers end without the application's exit handlers.")

@@ -8,7 +8,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
-from uwsgi_deploy.master.actions import Action, CloseListeners, Dismiss, Kill, KillChecker, KillTemplate, StopTemplate
+from uwsgi_deploy.master.actions import (
+    Action,
+    CloseListeners,
+    Dismiss,
+    EndServer,
+    Kill,
+    KillChecker,
+    KillTemplate,
+    StopTemplate,
+    WakeAt,
+)
 from uwsgi_deploy.master.fleet import Fleet, Phase
 
 # How long a worker may take to leave at once before it is killed.
@@ -38,6 +48,16 @@ def stop(fleet: Fleet, _now: float) -> Iterator[Action]:
     for worker in fleet.workers():
         if worker.phase is not Phase.ORDERED and worker.told not in (number, signal.SIGQUIT):
             yield Dismiss(worker.serial, number, grace)
+
+
+def farewell(fleet: Fleet, now: float) -> Iterator[Action]:
+    """lame-duck: a server that was told to stop does so when those who send it clients had time to notice."""
+    if fleet.leaving_since is None or fleet.stop is not None:
+        return
+    if now >= fleet.leaves_at:
+        yield EndServer("the time to say goodbye is over...")
+    else:
+        yield WakeAt(fleet.leaves_at)
 
 
 def mercy(fleet: Fleet, now: float) -> Iterator[Action]:
