@@ -196,6 +196,7 @@ def _await_reload(order: Order, server: Server, number: str) -> int:
             if time.monotonic() - reached > EXEC_GRACE or not os.path.exists(f"/proc/{server.pid}"):
                 raise
             time.sleep(POLL)
+            server = _found_again(server)
             continue
         reached = time.monotonic()
         data = reply["data"] or {}
@@ -206,7 +207,23 @@ def _await_reload(order: Order, server: Server, number: str) -> int:
         if data.get("state") == "failed":
             return order.tell(data.get("reason") or reply["message"], ok=False, data=data)
         time.sleep(POLL)
-    return order.tell(f"the reload is not over after {order.patience:g} s; it goes on", ok=False)
+    return order.tell(f"not over after {order.patience:g} s; it goes on", ok=False)
+
+
+def _found_again(server: Server) -> Server:
+    """The same server, whose control socket may have gone elsewhere with its new configuration."""
+    try:
+        return find(Place(pid=server.pid), os.environ)
+    except NoServer:
+        return server
+
+
+def _restart(order: Order) -> int:
+    server = _find(order)
+    reply = server.ask(Command.RESTART)
+    if order.given("no_wait") or not reply["ok"] or reply["data"] is None:
+        return order.pass_on(reply)
+    return _await_reload(order, server, str(reply["data"]["reload"]))
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------
@@ -261,6 +278,12 @@ VERBS = (
         "Stop the server when its requests are done, and wait for that.",
         _stop,
         (Argument("now", Takes.NOTHING, "At once, whatever is running."), NO_WAIT, TIMEOUT),
+    ),
+    Verb(
+        ("restart",),
+        "Let all workers leave when their requests are done, then load everything anew; clients wait meanwhile.",
+        _restart,
+        (NO_WAIT, TIMEOUT),
     ),
     Verb(
         ("drain",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERB_WORDS = ("status", "reload", "stop", "drain", "pause", "resume", "workers", "log")
+VERB_WORDS = ("status", "reload", "stop", "restart", "drain", "pause", "resume", "workers", "log")
 """First words that are verbs."""
 
 PIDFILE_OPTIONS: Mapping[str, str] = {

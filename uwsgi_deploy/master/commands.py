@@ -24,7 +24,7 @@ class Command(Enum):
     STOP = "stop"  # gracefully; when it is stopping already: at once
     STOP_NOW = "stop now"
     DRAIN = "drain"  # stop, but the master stays until it is told to stop
-    RESTART = "restart"  # stop, then start again under the same pid
+    RESTART = "restart"  # all workers leave, then everything is loaded anew under the same pid
     RELOAD = "reload"  # everything: configuration, server code, application
     BRUTAL_RELOAD = "brutal reload"
     CHAIN_RELOAD = "chain reload"  # workers only, one at a time in order

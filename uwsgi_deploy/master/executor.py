@@ -380,6 +380,8 @@ class Executor:
         fleet = self._fleet
         assert fleet.reload is not None
         fleet.reload.stage = Stage.LOADING
+        if not self.reexecution.is_tried:
+            return  # a restart of a server whose configuration cannot be read again
         error = self.reexecution.succeed()  # returns only with an error
         fleet.reload.failure = f"the master cannot execute itself: {error.strerror}"
 
@@ -396,8 +398,9 @@ class Executor:
         if reload.kind is ReloadKind.RETURN:
             log(f"*** back to what was before the reload: {message} ***")
         else:
-            log(f"*** reload complete: {message} ***")
-        if reload.kind in (ReloadKind.WHOLE, ReloadKind.BRUTAL):
+            word = "restart" if reload.kind is ReloadKind.RESTART else "reload"
+            log(f"*** {word} complete: {message} ***")
+        if reload.kind in (ReloadKind.WHOLE, ReloadKind.BRUTAL, ReloadKind.RESTART):
             for daemon in fleet.daemons:
                 daemon.restart()
         fleet.end_reload(ok=True, message=message)
@@ -407,7 +410,10 @@ class Executor:
         """The old generation goes on; workers of the new one are replaced by old ones while there is a template."""
         fleet = self._fleet
         assert fleet.reload is not None
-        log(f"*** reload cancelled: {action.reason}, the old one goes on serving ***")
+        if any(worker.phase is Phase.READY for worker in fleet.workers()):
+            log(f"*** reload cancelled: {action.reason}, the old one goes on serving ***")
+        else:  # a restart: nothing old is left
+            log(f"*** {action.reason}: nobody serves until the application can be loaded, which is tried again ***")
         ended = fleet.give_up_reload(action.reason)
         for template in fleet.templates:
             if template.generation > ended.beyond and (fleet.returns or not template.ready):

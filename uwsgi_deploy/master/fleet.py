@@ -19,7 +19,7 @@ from uwsgi_deploy.master.cases import HarakiriCase
 from uwsgi_deploy.master.daemons import Daemon
 from uwsgi_deploy.master.load import Load
 from uwsgi_deploy.master.policies.algorithms import BY_NAME
-from uwsgi_deploy.master.reload_rows import FIRST_STAGE, Outcome, Reload, ReloadKind, Stage
+from uwsgi_deploy.master.reload_rows import EXCLUSIVE, FIRST_STAGE, RANK, Outcome, Reload, ReloadKind, Stage
 from uwsgi_deploy.process.memory import Usage
 from uwsgi_deploy.shared.scoreboard import BANKS, Running
 
@@ -256,7 +256,7 @@ class Fleet:
     @property
     def is_settled(self) -> bool:
         """Whether nothing else decides about workers: no start, stop or pause, no reload that exchanges them."""
-        busy = self.reload is not None and self.reload.stage in (Stage.REPLACING, Stage.ROLLING)
+        busy = self.reload is not None and self.reload.stage in EXCLUSIVE
         return self.booted and self.stop is None and not busy and not self.paused
 
     @property
@@ -403,9 +403,7 @@ class Fleet:
         if not running.again:
             self.last_reload += 1
             running.again, running.again_kind = self.last_reload, kind
-        elif running.again_kind not in (kind, ReloadKind.WHOLE, ReloadKind.BRUTAL):
-            running.again_kind = kind  # the one that brings more counts
-        elif kind is ReloadKind.BRUTAL:
+        elif RANK[kind] >= RANK[running.again_kind]:
             running.again_kind = kind
         return running.again
 
@@ -442,7 +440,7 @@ class Fleet:
             daemon.is_old = True
         stage = FIRST_STAGE[kind]
         if stage is Stage.CHECKING and not self.can_execute:
-            stage = Stage.LOADING
+            stage = Stage.EMPTYING if kind is ReloadKind.RESTART else Stage.LOADING
         self.reload = Reload(number, kind, stage, self.last_generation, self.last_serial)
 
     def try_again(self) -> None:

@@ -303,11 +303,11 @@ class Master:
         if ended.code == CANNOT_RUN:
             # A server that became another user, or lives in a jail, may have no access to what started it.
             log(f"*** WARNING: {failure}: settings stay as they are, the application is loaded anew ***")
-            fleet.reload.stage = Stage.LOADING
+            fleet.reload.stage = Stage.EMPTYING if fleet.reload.kind is ReloadKind.RESTART else Stage.LOADING
         elif failure:
             self._cancel_reload(failure)
         else:
-            fleet.reload.stage = Stage.REPLACING
+            fleet.reload.stage = fleet.reload.checked
 
     def _bury_worker(self, worker: Worker, ended: Exit, now: float) -> None:
         fleet = self._fleet

@@ -51,6 +51,7 @@ class Reexecution:
         """Start a child that reads the configuration and comes as far as the server itself; its pid. OSError."""
         image = self._resources.image
         assert image is not None
+        self._next = None
         self._plan, self._output, self._errors = (
             write_unnamed(f"uwsgi-deploy-{name}", b"") for name in ("plan", "output", "errors")
         )
@@ -115,6 +116,11 @@ class Reexecution:
     def _forget_check(self) -> None:
         for descriptor in (self._plan, self._output, self._errors):
             os.close(descriptor)
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether there is a next image, and it can be started."""
+        return self._next is not None
 
     # --- becoming -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ class ReloadKind(Enum):
     CHAIN = "chain reload"  # workers only, in order of their numbers
     WORKERS = "reload of the workers"
     BRUTAL_WORKERS = "brutal reload of the workers"
+    RESTART = "restart"  # everything, after the last old worker has gone: nobody serves meanwhile, clients wait
     RETURN = "return"  # what a failed reload replaced comes back
 
 
@@ -21,6 +22,7 @@ class Stage(Enum):
     """How far a reload is."""
 
     CHECKING = "checking"  # a child reads the configuration
+    EMPTYING = "emptying"  # all workers leave
     REPLACING = "replacing"  # it is right: the master executes itself anew
     LOADING = "loading"  # a template loads the application
     ROLLING = "rolling"  # workers are replaced
@@ -29,11 +31,25 @@ class Stage(Enum):
 FIRST_STAGE = {
     ReloadKind.WHOLE: Stage.CHECKING,
     ReloadKind.BRUTAL: Stage.CHECKING,
+    ReloadKind.RESTART: Stage.CHECKING,
     ReloadKind.CHAIN: Stage.ROLLING,
     ReloadKind.WORKERS: Stage.ROLLING,
     ReloadKind.BRUTAL_WORKERS: Stage.ROLLING,
     ReloadKind.RETURN: Stage.ROLLING,
 }
+
+EXCLUSIVE = (Stage.EMPTYING, Stage.REPLACING, Stage.ROLLING)
+"""Stages in which nobody else decides about workers."""
+
+RANK = {
+    ReloadKind.CHAIN: 0,
+    ReloadKind.WORKERS: 0,
+    ReloadKind.BRUTAL_WORKERS: 0,
+    ReloadKind.WHOLE: 1,
+    ReloadKind.BRUTAL: 2,
+    ReloadKind.RESTART: 3,
+}
+"""Which one counts when several are wanted."""
 
 
 @dataclass(slots=True)
@@ -62,7 +78,12 @@ class Reload:
     @property
     def promoted(self) -> bool:
         """Whether it replaces workers now."""
-        return self.stage is Stage.ROLLING
+        return self.stage in (Stage.EMPTYING, Stage.ROLLING)
+
+    @property
+    def checked(self) -> Stage:
+        """What follows when there is nothing (more) to check."""
+        return Stage.EMPTYING if self.kind is ReloadKind.RESTART else Stage.REPLACING
 
     @property
     def brutal(self) -> bool:

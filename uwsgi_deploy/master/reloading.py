@@ -16,6 +16,7 @@ KIND_OF: dict[Command, ReloadKind] = {
     Command.CHAIN_RELOAD: ReloadKind.CHAIN,
     Command.WORKERS_RELOAD: ReloadKind.WORKERS,
     Command.BRUTAL_WORKERS_RELOAD: ReloadKind.BRUTAL_WORKERS,
+    Command.RESTART: ReloadKind.RESTART,
 }
 # uWSGI's lazy mode: its workers are all there is to reload.
 LAZY_KIND: dict[ReloadKind, ReloadKind] = {
@@ -28,6 +29,7 @@ WORDS: dict[ReloadKind, str] = {
     ReloadKind.CHAIN: "chain reload starting...",
     ReloadKind.WORKERS: "...gracefully killing workers... (one after the other, when its successor serves)",
     ReloadKind.BRUTAL_WORKERS: "...brutally killing workers...",
+    ReloadKind.RESTART: "...gracefully killing workers... (when the last one has gone, everything starts anew)",
 }
 
 
@@ -50,7 +52,7 @@ class Reloading:
         if fleet.awaits_change:
             fleet.try_again()
             return Reply(ok=True, message="the application is loaded again")
-        if self._settings.reload.exit_on_reload and kind in (ReloadKind.WHOLE, ReloadKind.BRUTAL):
+        if self._settings.reload.exit_on_reload and kind in (ReloadKind.WHOLE, ReloadKind.BRUTAL, ReloadKind.RESTART):
             return self._exit(kind, now)
         running = fleet.reload is not None
         number = fleet.begin_reload(kind)

@@ -128,6 +128,62 @@ def test_reload_ends_with_a_stop() -> None:
     assert actions(fleet) == []
 
 
+def test_restart_empties_the_server_first() -> None:
+    """Nobody new comes while the old ones leave, and nothing new is loaded before the last one has gone."""
+    fleet = serving(2)
+    fleet.can_execute = True
+    add_template(fleet)
+    running = begun(fleet, ReloadKind.RESTART)
+    assert actions(fleet) == [CheckConfiguration()]
+    assert running.checked is Stage.EMPTYING
+    running.stage = Stage.EMPTYING
+    first, second = fleet.workers()
+    found = actions(fleet)
+    assert {StopTemplate(template.generation) for template in fleet.templates} <= set(found)
+    assert Dismiss(first.serial, signal.SIGHUP, GRACE) in found
+    assert Dismiss(second.serial, signal.SIGHUP, GRACE) in found
+    for template in list(fleet.templates):
+        template.stopping = True
+        fleet.templates.remove(template)
+    for worker in (first, second):
+        fleet.told(worker, signal.SIGHUP, None)
+    fleet.gone(first)
+    assert actions(fleet) == list(respawn(fleet, 0.0)) == []
+    fleet.gone(second)
+    assert actions(fleet) == [ReplaceMaster()]
+    assert list(respawn(fleet, 0.0)) == []
+
+
+def test_restart_without_a_command_line_empties_the_server_at_once() -> None:
+    fleet = serving(1)
+    assert begun(fleet, ReloadKind.RESTART).stage is Stage.EMPTYING
+
+
+def test_of_what_waits_the_one_that_brings_more_counts() -> None:
+    fleet = serving(1)
+    running = begun(fleet, ReloadKind.WHOLE)
+    for kind, counts in (
+        (ReloadKind.CHAIN, ReloadKind.CHAIN),
+        (ReloadKind.WORKERS, ReloadKind.WORKERS),
+        (ReloadKind.BRUTAL, ReloadKind.BRUTAL),
+        (ReloadKind.WHOLE, ReloadKind.BRUTAL),
+        (ReloadKind.RESTART, ReloadKind.RESTART),
+        (ReloadKind.BRUTAL, ReloadKind.RESTART),
+    ):
+        fleet.begin_reload(kind)
+        assert running.again_kind is counts
+
+
+def test_a_sleeping_server_reloads_too() -> None:
+    """Nobody serves in cheap mode, so there is nobody to wait for."""
+    fleet = serving(1)
+    fleet.gone(next(iter(fleet.workers())))
+    fleet.sleep()
+    begun(fleet, ReloadKind.WHOLE)
+    promote(fleet)
+    assert actions(fleet) == [FinishReload()]
+
+
 # --- one after the other ----------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,18 @@ def _check(fleet: Fleet, _now: float) -> Iterator[Action]:
         yield CheckConfiguration()
 
 
+def _empty(fleet: Fleet, _now: float) -> Iterator[Action]:
+    """A restart: everybody goes when their requests are done; clients wait in the listen queues, which stay open."""
+    for template in fleet.templates:
+        if not template.stopping:
+            yield StopTemplate(template.generation)
+    for worker in fleet.workers():
+        if worker.stays and worker.phase is not Phase.ORDERED:
+            yield Dismiss(worker.serial, signal.SIGHUP, mercy_of(fleet))
+    if not fleet.templates and not any(fleet.workers()):
+        yield ReplaceMaster()
+
+
 def _replace_master(fleet: Fleet, _now: float) -> Iterator[Action]:
     # A worker that was only ordered has no pid yet; a moment later it has one, or will never exist.
     if not any(worker.phase is Phase.ORDERED for worker in fleet.workers()):
@@ -82,6 +94,7 @@ def _roll(fleet: Fleet, now: float) -> Iterator[Action]:
 
 STEPS: Mapping[Stage, Callable[[Fleet, float], Iterator[Action]]] = {
     Stage.CHECKING: _check,
+    Stage.EMPTYING: _empty,
     Stage.REPLACING: _replace_master,
     Stage.LOADING: _load,
     Stage.ROLLING: _roll,
@@ -102,7 +115,7 @@ def _finish(fleet: Fleet, now: float) -> Iterator[Action]:
     serving = [[w for w in slot.staying if w.phase is Phase.READY] for slot in fleet.active]
     if not all(serving):
         return
-    proven = max((worker.born for workers in serving for worker in workers), default=now) + PROBATION
+    proven = max((worker.born for workers in serving for worker in workers), default=now - PROBATION) + PROBATION
     yield FinishReload() if proven <= now else WakeAt(proven)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from uwsgi_deploy.master.actions import Action, OrderWorker, StartTemplate
 from uwsgi_deploy.master.fleet import Fleet, WorkerSlot
+from uwsgi_deploy.master.reload_rows import Stage
 
 # A worker that lived this long (seconds) was no failed start.
 SOUND_LIFE = 10.0
@@ -20,6 +21,8 @@ LONGEST_PAUSE = 5.0
 def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
     """Order workers for slots that have none; load a template first when there is none."""
     if fleet.stop is not None or fleet.awaits_change:
+        return
+    if fleet.reload is not None and fleet.reload.stage is Stage.EMPTYING:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
     if not needy and (fleet.booted or fleet.active):

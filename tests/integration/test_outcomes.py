@@ -1,0 +1,218 @@
+"""`reload --wait` and `restart`: whoever asks learns how it ended, and after a failure the old version serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_processes import write_version
+from tests.support.server import ServerProcess
+from tests.support.verbs import verb
+from tests.support.waiting import wait_until
+
+HTTP = ("--http-socket", "127.0.0.1:0")
+INI = "[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = app\nprocesses = 2\npidfile = app.pid\n"
+AFTER_EXEC = r"^gracefully \(RE\)spawned"
+
+
+def project(directory: Path) -> None:
+    """app.py and app.ini."""
+    write_version(directory / "app.py", "one")
+    (directory / "app.ini").write_text(INI)
+
+
+def served(server: ServerProcess) -> set[bytes]:
+    return {server.get("/").body for _ in range(8)}
+
+
+# --- reload -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [(), ("--brutal",)])
+def test_success_is_told_when_the_new_version_serves(tmp_path: Path, way: tuple[str, ...]) -> None:
+    """When the command returns nobody is answered by the old one any more."""
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        write_version(tmp_path / "app.py", "second")
+        result = verb(server, "reload", "--wait", *way, "--ini", "app.ini")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "2 workers of generation 2 serve\n", "")
+        assert served(server) == {b"second"}
+
+
+def test_success_with_another_control_socket(tmp_path: Path) -> None:
+    """The new configuration moves the socket that the command talks to; as JSON."""
+    project(tmp_path)
+    (tmp_path / "app.ini").write_text(INI + "control-socket = old.ctl\n")
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        (tmp_path / "app.ini").write_text(INI + "control-socket = new.ctl\n")
+        result = verb(server, "reload", "--wait", "--json", "--control-socket", "old.ctl")
+        assert result.returncode == 0, result.stderr
+        answer = json.loads(result.stdout)
+        assert (answer["ok"], answer["data"]["state"]) == (True, "complete")
+        assert verb(server, "status", "--control-socket", "new.ctl").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("app.py", "def application(:\n", "SyntaxError"),
+        ("app.py", "import no_such_library\n", "it imports 'no_such_library', which is not installed"),
+        ("app.py", "1 / 0\n", "ZeroDivisionError"),
+        ("app.ini", INI.replace("module = app", "module = nowhere"), "there is no module 'nowhere'"),
+        ("app.ini", INI.replace("[uwsgi]", "[uwsgi"), "no section [uwsgi]"),
+        ("app.ini", INI.replace("= 2", "= two"), "app.ini:4: 'processes' needs a whole number, not 'two'"),
+    ],
+    ids=["syntax-error", "missing-library", "exception", "missing-module", "broken-ini", "wrong-value"],
+)
+def test_failure_is_told_with_its_reason(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    """Exit code 1, the reason on standard error, and the same workers as before answer."""
+    project(tmp_path)
+    right = (tmp_path / name).read_text()
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        before = dict(server.worker_pids)
+        (tmp_path / name).write_text(content)
+        result = verb(server, "reload", "--wait", "--pidfile", "app.pid")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert reason in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert served(server) == {b"one"}
+        state = json.loads(verb(server, "status", "--json").stdout)
+        assert {worker["id"]: worker["pid"] for worker in state["workers"]} == before
+        (tmp_path / name).write_text(right)
+        write_version(tmp_path / "app.py", "second")
+        assert verb(server, "reload", "--wait").returncode == 0
+        assert served(server) == {b"second"}
+
+
+@pytest.mark.parametrize("way", ["--chain", "--workers"])
+def test_failure_of_a_reload_of_the_workers(tmp_path: Path, way: str) -> None:
+    """With lazy-apps each worker loads the application itself: the first one that cannot ends the reload."""
+    write_version(tmp_path / "app.py", "one")
+    options = (*HTTP, "--module", "app", "-p", "2", "--lazy-apps")
+    with ServerProcess(*options, directory=tmp_path) as server:
+        (tmp_path / "app.py").write_text("import no_such_library\n")
+        result = verb(server, "reload", "--wait", way)
+        assert result.returncode == 1
+        assert result.stderr
+        assert served(server) == {b"one"}
+
+
+def test_two_who_wait_both_learn(tmp_path: Path) -> None:
+    """The second reload begins when the first one has ended, and each one is told of its own."""
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        (tmp_path / "app.py").write_text("import time\ntime.sleep(1)\nraise RuntimeError('first')\n")
+        results = []
+        asking = threading.Thread(target=lambda: results.append(verb(server, "reload", "--wait")))
+        asking.start()
+        server.wait_for_log(AFTER_EXEC, timeout=60)
+        assert verb(server, "reload").stdout == "a reload is running; another one follows\n"
+        write_version(tmp_path / "app.py", "second")
+        asking.join(60)
+        assert results[0].returncode == 1
+        assert "RuntimeError: first" in results[0].stderr
+        wait_until(lambda: served(server) == {b"second"}, 60)
+
+
+def test_waiting_for_a_reload_has_an_end(tmp_path: Path) -> None:
+    """It goes on when nobody waits any more."""
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        write_version(tmp_path / "app.py", "second")
+        text = (tmp_path / "app.py").read_text()
+        (tmp_path / "app.py").write_text(f"import time\ntime.sleep(2)\n{text}")
+        result = verb(server, "reload", "--wait", "--timeout", "0.3")
+        assert result.returncode == 1
+        assert "not over after 0.3 s" in result.stderr
+        wait_until(lambda: served(server) == {b"second"}, 60)
+
+
+def test_a_server_that_is_killed_meanwhile(tmp_path: Path) -> None:
+    """Whoever waits does not wait for ever."""
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        (tmp_path / "app.py").write_text("import time\ntime.sleep(60)\n")
+        results = []
+        asking = threading.Thread(target=lambda: results.append(verb(server, "reload", "--wait")))
+        asking.start()
+        server.wait_for_log(AFTER_EXEC, timeout=60)
+        os.kill(server.pid, 9)
+        server.wait_end()
+        asking.join(60)
+        assert results[0].returncode in (1, 7)
+        assert results[0].stderr
+
+
+# --- restart ----------------------------------------------------------------------------------------------------------
+
+
+def test_restart_never_has_two_versions(tmp_path: Path) -> None:
+    """The request that runs is answered by the old one; one that comes when that has gone waits for the new one."""
+    project(tmp_path)
+    code = (tmp_path / "app.py").read_text().replace("one", "%s")
+    slow = "\nimport time\nfast = application\ndef application(e, s):\n    time.sleep(float(e['QUERY_STRING'] or 0))\n"
+    (tmp_path / "app.py").write_text(code % "one" + slow + "    return fast(e, s)\n")
+    with ServerProcess("app.ini", directory=tmp_path) as server, server.connect(timeout=60) as client:
+        old = dict(server.worker_pids)
+        client.send(b"GET /?2 HTTP/1.1\r\nHost: test\r\n\r\n")
+        wait_until(lambda: "state=busy" in verb(server, "status").stdout, 30)
+        write_version(tmp_path / "app.py", "second")
+        with open(tmp_path / "app.py", "a") as file:
+            file.write("\nimport time\ntime.sleep(0.5)\n")
+        assert verb(server, "restart", "--no-wait").stdout == "the restart has begun\n"
+        assert client.receive().body == b"one"
+        server.wait_for_log(AFTER_EXEC, timeout=60)
+        assert server.get("/").body == b"second"
+        server.wait_for_log(r"^\*\*\* restart complete: 2 workers of generation 2 serve \*\*\*$", timeout=60)
+        assert set(old.values()).isdisjoint(server.session_pids())
+        assert server.log.index("worker 2 killed") < server.log.index("gracefully (RE)spawned")
+        result = verb(server, "restart")
+        assert (result.returncode, result.stdout) == (0, "2 workers of generation 3 serve\n")
+        assert (tmp_path / "app.pid").read_text() == f"{server.pid}\n"
+        assert server.stop() == 0
+
+
+def test_restart_does_not_begin_with_a_wrong_configuration(tmp_path: Path) -> None:
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        before = dict(server.worker_pids)
+        (tmp_path / "app.ini").write_text(INI.replace("= 2", "= two"))
+        result = verb(server, "restart", "--pidfile", "app.pid")
+        assert result.returncode == 1
+        assert "app.ini:4: 'processes' needs a whole number" in result.stderr
+        assert set(before.values()) <= server.session_pids()
+        assert served(server) == {b"one"}
+
+
+def test_restart_with_broken_code_waits_for_it(tmp_path: Path) -> None:
+    """Nothing old is left to go back to: clients wait until the application can be loaded."""
+    project(tmp_path)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        (tmp_path / "app.py").write_text("raise RuntimeError('broken')\n")
+        result = verb(server, "restart")
+        assert result.returncode == 1
+        assert "RuntimeError: broken" in result.stderr
+        server.wait_for_log("nobody serves until the application can be loaded", timeout=60)
+        write_version(tmp_path / "app.py", "second")
+        with server.connect(timeout=60) as client:
+            assert client.get("/").body == b"second"
+        assert server.stop() == 0
+
+
+def test_restart_of_a_server_that_was_started_from_python(tmp_path: Path) -> None:
+    """Its settings stay; the application is new."""
+    write_version(tmp_path / "app.py", "one")
+    (tmp_path / "serve.py").write_text(
+        "import sys, uwsgi_deploy\n"
+        "sys.exit(uwsgi_deploy.run(uwsgi_deploy.settings_from(http_socket='127.0.0.1:0', module='app', pp='.')))\n"
+    )
+    with ServerProcess("serve.py", launcher=(sys.executable,), directory=tmp_path) as server:
+        write_version(tmp_path / "app.py", "second")
+        assert verb(server, "restart").returncode == 0
+        assert server.get("/").body == b"second"
+        assert "binary reloading" not in server.log
