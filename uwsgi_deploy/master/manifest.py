@@ -12,7 +12,7 @@ import marshal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any, TypeAlias, TypeVar
 
 from uwsgi_deploy.image import read_unnamed
@@ -28,7 +28,7 @@ Keepsake: TypeAlias = Callable[[], tuple[Any, Sequence[int]]]
 """Gives plain values for the next image, and descriptors that must stay open for it."""
 T = TypeVar("T")
 
-PLAIN = (bool, int, float, str, bytes, type(None))
+PLAIN = frozenset({bool, int, float, str, bytes, tuple, type(None)})
 ENUMS: Mapping[str, type[Enum]] = {
     "phase": Phase,
     "kind": ReloadKind,
@@ -93,7 +93,10 @@ def row_of(thing: Any) -> Row:
         value = getattr(thing, known.name)
         if known.name in ENUMS:
             value = value.value
-        if isinstance(value, (*PLAIN, tuple)):
+        if isinstance(value, IntEnum):
+            value = int(value)  # a signal, where a number is meant
+        # The very types: marshal refuses others that are derived from them, and the master would not come back.
+        if type(value) in PLAIN:
             row[known.name] = value
     return row
 

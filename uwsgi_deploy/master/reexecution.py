@@ -7,6 +7,7 @@ present image goes on.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 from typing import Any
@@ -225,7 +226,8 @@ def become(image: Image, manifest: Manifest) -> OSError:
         environment = {**image.environment, VARIABLE: str(opened[0]), MANIFEST: str(opened[1])}
         os.chdir(image.directory)
         os.execve(image.command[0], image.command, environment)
-    except OSError as error:
+    except (OSError, ValueError) as reason:  # ValueError: marshal found what is no plain value
+        error = reason if isinstance(reason, OSError) else OSError(errno.EINVAL, str(reason))
         os.fchdir(back)
         for descriptor in manifest.descriptors:
             os.set_inheritable(descriptor, False)
