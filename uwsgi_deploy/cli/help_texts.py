@@ -19,7 +19,7 @@ TITLES: Mapping[str, str] = {
     "reload": "Reloading",
     "recycling": "Recycling workers",
     "cheaper": "Number of workers",
-    "harakiri": "Harakiri",
+    "harakiri": "Harakiri and exceptions",
     "hooks": "Hooks",
     "daemons": "Attached programs",
     "control": "Control",

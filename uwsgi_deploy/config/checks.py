@@ -40,6 +40,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     _check_harakiri(settings, origins)
+    _warn_of_shown_exceptions(settings, origins, warn)
     _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
@@ -52,6 +53,12 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if not workers.master and any(steps(settings.hooks, Phase.MASTER_START)):
         warn(f"{origins.get('hook-master-start', BUILT_IN)}: without a master hook-master-start never runs")
     return settings
+
+
+def _warn_of_shown_exceptions(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    origin = origins.get("catch-exceptions")
+    if settings.harakiri.catch_exceptions and origin:  # without an origin it was said before
+        warn(f"{origin}: 'catch-exceptions' lets every client read tracebacks: not for production")
 
 
 def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:

@@ -47,8 +47,7 @@ NOT_YET: Mapping[str, str] = {
         wsgi-accept-buffer wsgi-accept-buffers wsgi-manage-chunked-input start_response-nodelay reload-os-env vhost
         vhost-host symcall cgi pypy-wsgi""",
     "exceptions": """
-        catch-exceptions reload-on-exception reload-on-exception-type reload-on-exception-value
-        reload-on-exception-repr exception-handler""",
+        exception-handler""",
     "reloading": """
         touch-mules-reload touch-spoolers-reload touch-signal
         fs-signal reload-on-fd brutal-reload-on-fd propagate-touch

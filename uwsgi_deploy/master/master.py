@@ -325,7 +325,7 @@ class Master:
         if worker.phase is Phase.LEAVING and slot.cheap:
             log(f"uWSGI worker {worker.wid} cheaped.")
             return
-        if worker.phase is Phase.LEAVING or ended.code == ExitCode.RETIRED:
+        if worker.phase is Phase.LEAVING or ended.code in (ExitCode.RETIRED, ExitCode.BROKEN):
             log(f"worker {worker.wid} killed successfully (pid: {worker.pid})")
             return
         if worker.case is None:  # else it worked, and was killed for what it did

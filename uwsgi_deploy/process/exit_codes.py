@@ -10,6 +10,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1  # a mistake in the settings, or a start that failed
+    BROKEN = 5  # a worker whose application raised what reload-on-exception names
     RETIRED = 17  # a worker whose work was done (max-requests, a reload-on limit); nothing is wrong
     HOOK_FAILED = 21  # a hook of a worker (post-fork, accepting) failed
     NO_APPLICATION = 22  # the application could not be loaded

@@ -77,11 +77,15 @@ class Retirement:
         )
         self._grown_up = born + recycling.min_worker_lifetime
         self._tick = self._limits.tick
+        self.condemned = ""
+        self._over = False
         self.requests = most or NEVER
         self.look_at = self._grown_up if self._tick != NO_TIME else NO_TIME
 
     def verdict(self, requests: int, now: float) -> str:
         """Why the worker has done its work, or an empty string; `requests` it has served, `now` monotonic seconds."""
+        if self.condemned:
+            return self.condemned
         if now < self._grown_up:
             self.requests = NEVER
             self.look_at = self._grown_up
@@ -96,6 +100,12 @@ class Retirement:
         own = self._shares() if self._limits.uss or self._limits.pss else None
         return broken_limit(self._limits, self._usage(), own)
 
+    def condemn(self, reason: str) -> None:
+        """The worker is to go when its present request is over, however young it is."""
+        if not self._over:
+            self.condemned, self.requests = reason, 0
+
     def decided(self) -> None:
         """Never look again."""
+        self._over = True
         self.requests, self.look_at = NEVER, NO_TIME

@@ -39,6 +39,7 @@ from uwsgi_deploy.worker.retirement import Retirement
 from uwsgi_deploy.worker.watchdog import Watchdog
 from uwsgi_deploy.wsgi.body import live_input
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
+from uwsgi_deploy.wsgi.failures import Failures, rules_of
 from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, Application, Outcome, handle_request
 from uwsgi_deploy.wsgi.response import Delivery, Response
 
@@ -118,6 +119,12 @@ class Worker:
         alone = board.workers == 1
         self._siblings = None if alone else Siblings(board.idle, context.wid - 1, board.call_fd)
         self._retirement = Retirement(settings, context.wid, monotonic())
+        self._failures = Failures(
+            log,
+            rules=rules_of(settings.harakiri),
+            condemn=self._retirement.condemn,
+            shown=settings.harakiri.catch_exceptions,
+        )
         self._keeps_alive = settings.http.http_keepalive_timeout > 0
         self._last_duration = 0.0
         self._stopping_since: float | None = None
@@ -226,7 +233,7 @@ class Worker:
         accounting.begin(environ, started, core)
         connection.may_hold = hold
         response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
-        outcome = handle_request(self._application, environ, response, log)
+        outcome = handle_request(self._application, environ, response, self._failures)
         now = reactor.now = monotonic()
         duration = self._last_duration = now - started
         accounting.count(response, duration, outcome)
@@ -346,7 +353,7 @@ class Worker:
             return
         self._retirement.decided()
         log(f"...The work of process {os.getpid()} is done ({reason}). Seeya!")
-        self._exit_code = ExitCode.RETIRED
+        self._exit_code = ExitCode.BROKEN if self._retirement.condemned else ExitCode.RETIRED
         if self._context.master_pid is None:
             self._stop(backlog=True)
         else:

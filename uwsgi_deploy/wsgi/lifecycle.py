@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, TypeAlias
 
 from uwsgi_deploy.errors import ClientGone, RequestBodyError
 from uwsgi_deploy.protocol.messages import Environ
+from uwsgi_deploy.wsgi.failures import Failures, describe
 from uwsgi_deploy.wsgi.response import Response
 
 Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-Report: TypeAlias = Callable[[str], None]
 
 
 class Outcome(Enum):
@@ -29,10 +28,10 @@ class Outcome(Enum):
 SERVED, FAILED, UNREADABLE, CUT, GONE = Outcome
 
 
-def handle_request(application: Application, environ: Environ, response: Response, report: Report) -> Outcome:
+def handle_request(application: Application, environ: Environ, response: Response, failures: Failures) -> Outcome:
     """Run the application for one request. Never raises: not even SystemExit ends a worker (PEP 3333 has no exits).
 
-    report: where tracebacks go, one text each.
+    failures: what is done about exceptions.
     """
     try:
         result = application(environ, response.start_response)
@@ -43,41 +42,28 @@ def handle_request(application: Application, environ: Environ, response: Respons
             if type(result) is not list:
                 close = getattr(result, "close", None)
                 if close is not None:
-                    _close(close, environ, report)
+                    _close(close, environ, failures)
     except ClientGone:
         return GONE
     except RequestBodyError as error:
-        report(f"{error}: {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')!r}")
+        failures.report(f"{error}: {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')!r}")
         return UNREADABLE if _answer_error(response, error.status) is FAILED else CUT
     except BaseException as error:
-        return _application_failed(error, environ, response, report)
+        failures.note(error, environ)
+        return _answer_error(response, 500, failures.page(error, environ))
     return SERVED
 
 
-def _close(close: Callable[[], object], environ: Environ, report: Report) -> None:
+def _close(close: Callable[[], object], environ: Environ, failures: Failures) -> None:
     """The response is out, or its error is on its way: what close() raises is only reported."""
     try:
         close()
     except BaseException as error:
-        report(describe(error, environ, "close() of the application's response failed"))
+        failures.report(describe(error, environ, "close() of the application's response failed"))
 
 
-def _application_failed(error: BaseException, environ: Environ, response: Response, report: Report) -> Outcome:
-    report(describe(error, environ, "the application failed"))
-    return _answer_error(response, 500)
-
-
-def _answer_error(response: Response, status: int) -> Outcome:
+def _answer_error(response: Response, status: int, text: str | None = None) -> Outcome:
     try:
-        return FAILED if response.fail(status) else CUT
+        return FAILED if response.fail(status, text) else CUT
     except ClientGone:
         return GONE
-
-
-def describe(error: BaseException, environ: Environ, what: str) -> str:
-    """A traceback for the log, with the request it belongs to; frames of the server are left out."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("uwsgi_deploy."):
-        trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
-    return f"{what}: {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')!r}\n" + "".join(lines).rstrip()

@@ -162,14 +162,18 @@ class Response:
         else:
             self._send_stream(result)
 
-    def fail(self, status: int) -> bool:
-        """Answer with an error in place of the application, if nothing was sent; whether it could."""
+    def fail(self, status: int, text: str | None = None) -> bool:
+        """Answer with an error in place of the application, if nothing was sent; whether it could.
+
+        text: what the client reads, the status's name unless given.
+        """
         if self.started:
             return False
         self._head = None
         reason = reason_phrase(status)
-        body = reason.encode("ascii")
-        fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+        body = (reason if text is None else text).encode("utf-8", "replace")
+        kind = "text/plain" if text is None else "text/plain; charset=utf-8"
+        fields = [("Content-Type", kind), ("Content-Length", str(len(body)))]
         self.start_response(f"{status} {reason}", fields)
         self._send_whole(body)
         return True

@@ -33,3 +33,14 @@ class HarakiriSettings:
     harakiri_queue_threshold: int = option(
         0, help="Leave stuck workers alone while fewer clients than this wait in the listen queue."
     )
+    reload_on_exception: bool = option(False, help="Replace a worker whose application raised an exception.")
+    reload_on_exception_type: tuple[str, ...] = option(
+        (), help="Replace a worker for exceptions of this class: 'ValueError', 'shop.errors.Broken'."
+    )
+    reload_on_exception_value: tuple[str, ...] = option((), help="Replace a worker for exceptions with this text.")
+    reload_on_exception_repr: tuple[str, ...] = option(
+        (), help="Replace a worker for this exception: 'ValueError: no such thing'."
+    )
+    catch_exceptions: bool = option(
+        False, help="Answer with the traceback when the application fails; every client can read your code then."
+    )
