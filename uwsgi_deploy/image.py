@@ -80,6 +80,8 @@ def replace_by_server(settings: Settings, notices: Sequence[str], origin: Origin
         if PLAN in os.environ:
             raise ConfigError("configuration", "the working directory is the server's own package by now")
         return
+    if origin is not None and settings.system.force_cwd:
+        origin = dataclasses.replace(origin, directory=os.path.abspath(settings.system.force_cwd))
     image = write_unnamed("uwsgi-deploy-settings", Image(settings, tuple(notices), origin).encode())
     os.set_inheritable(image, True)
     sys.stdout.flush()

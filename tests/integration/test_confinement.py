@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import sys
 import sysconfig
 import tempfile
@@ -201,8 +202,20 @@ def test_chroot(tmp_path: Path) -> None:
         "--cap",
         "dac_read_search",
     )
-    with ServerProcess(*command, *options, launcher=jailing(jail)) as server:
-        assert (tmp_path / "app.pid").read_text() == f"{server.pid}\n"
+    # The manager's socket is outside, too: the way to it is opened before the jail, and stays open over reloads.
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as outside,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.bind(f"{outside}/notify")
+        manager.settimeout(10)
+        _serve_in_jail(jail, manager, *command, *options)
+
+
+def _serve_in_jail(jail: Path, manager: socket.socket, *options: str) -> None:
+    environment = {"NOTIFY_SOCKET": manager.getsockname()}
+    with ServerProcess(*options, launcher=jailing(jail), environment=environment) as server:
+        assert (jail.parent / "app.pid").read_text() == f"{server.pid}\n"
         with RawClient(str(jail / "own" / "app.sock")) as client:
             answer = json.loads(client.get("/").body)
         assert answer["cwd"] == "/own"
@@ -217,6 +230,10 @@ def test_chroot(tmp_path: Path) -> None:
         with RawClient(str(jail / "own" / "app.sock")) as client:
             assert json.loads(client.get("/").body)["cwd"] == "/own"
         assert server.stop() == 0
+        said = ""
+        while "STOPPING=1" not in said:
+            said += manager.recv(4096).decode() + "\n"
+        assert said.count("READY=1") == 2
         assert not (jail / "own" / "app.sock").exists()
         assert "Traceback" not in server.log
 
@@ -232,6 +249,7 @@ def test_chroot(tmp_path: Path) -> None:
         (("--prio=20",), "'prio' must be from -20 to 19, not '20'"),
         (("--prio=high",), "'prio' must be from -20 to 19, not 'high'"),
         (("--threads-stacksize", "8"), "'threads-stacksize' is KiB, at least 32"),
+        (("--force-cwd", "/none/at/all"), "force-cwd: there is no directory /none/at/all"),
         (("--envdir", "/none/at/all"), "envdir: there is no directory /none/at/all"),
         (("--max-fd", "999999999999"), "max-fd: cannot be 999999999999"),
     ],
@@ -378,6 +396,24 @@ def test_log_of_root_survives_a_reload(tmp_path: Path) -> None:
         assert f"logto: cannot open {log}: Permission denied: the log stays where it is" in log.read_text()
         assert server.stop() == 0
         assert "goodbye" in log.read_text()
+
+
+def test_reloads_in_another_directory(tmp_path: Path) -> None:
+    """force-cwd: the directory that the server was started in may go, and with it a configuration of the same name."""
+    start, stays = tmp_path / "release-1", tmp_path / "current"
+    for directory, number in ((start, 1), (stays, 2)):
+        directory.mkdir()
+        (directory / "app.ini").write_text(
+            "[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = surroundings\nforce-cwd = ../current\n"
+            f"env = RELEASE={number}\n"
+        )
+    with ServerProcess("--ini", "app.ini", directory=start) as server:
+        assert seen(server)["environment"]["RELEASE"] == "1"
+        start.rename(tmp_path / "gone")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        answer = seen(server)
+        assert (answer["environment"]["RELEASE"], answer["cwd"]) == ("2", str(stays))
 
 
 def test_log_is_made_again_by_a_reload() -> None:

@@ -116,6 +116,28 @@ def test_watchdog_hears_of_an_idle_server(tmp_path: Path) -> None:
             manager.wait_for("WATCHDOG=1", count=manager.heard.count("WATCHDOG=1") + 5)
 
 
+def test_reload_keeps_the_pid_and_the_watchdog(tmp_path: Path) -> None:
+    """The master executes itself anew: nothing of it is seen from outside but RELOADING and READY."""
+    with manager_at(tmp_path) as manager:
+        environment = {**manager.environment, "WATCHDOG_USEC": "600000"}
+        with ServerProcess(*HELLO, environment=environment) as server:
+            manager.wait_for("READY=1")
+            begin = time.monotonic()
+            server.signal(signal.SIGHUP)
+            manager.wait_for("READY=1", count=2)
+            server.wait_for_log("^gracefully .RE.spawned uWSGI master process")
+            heard = manager.heard[:]
+            stamps = [int(line.partition("=")[2]) / 1e6 for line in heard if line.startswith("MONOTONIC_USEC=")]
+            assert stamps
+            assert begin <= min(stamps)
+            assert heard.index("RELOADING=1") < len(heard) - heard[::-1].index("READY=1") - 1
+            assert {line for line in heard if line.startswith("MAINPID=")} == {f"MAINPID={server.pid}"}
+            assert heard.count("READY=1") == 2
+            manager.wait_for("WATCHDOG=1", count=heard.count("WATCHDOG=1") + 3)
+            server.signal(signal.SIGHUP)  # what systemd asks for once more
+            manager.wait_for("READY=1", count=3)
+
+
 def test_watchdog_notices_a_master_that_hangs(tmp_path: Path) -> None:
     """One that is stopped in its tracks gives no sign, while its workers go on."""
     with manager_at(tmp_path) as manager:
@@ -239,6 +261,10 @@ def test_activated_socket_is_chosen_by_name() -> None:
     ):
         assert "socket that no option uses: fd 3 (other)" in str(server.args)
         assert answer(web.getsockname()) == b"HTTP/1.1 200"
+        server.send_signal(signal.SIGHUP)
+        assert server.stderr is not None
+        assert any("reload complete" in line for line in server.stderr)
+        assert answer(web.getsockname()) == b"HTTP/1.1 200"
 
 
 def test_activated_socket_takes_the_place_of_its_address() -> None:
@@ -259,6 +285,14 @@ def test_wrong_name_of_an_activated_socket() -> None:
         assert "no socket of that name, but: web" in str(server.args)
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a Unix socket; asked without connecting, which would be the first client."""
+    return any(
+        line.split()[-1] == str(path) and int(line.split()[3], 16) & 0x10000  # SO_ACCEPTCON
+        for line in Path("/proc/net/unix").read_text().splitlines()[1:]
+    )
+
+
 def test_systemd_itself_opens_the_socket(tmp_path: Path) -> None:
     """With systemd's own tool, which starts the server when the first client comes: that client is answered."""
     tool = shutil.which("systemd-socket-activate")
@@ -276,7 +310,7 @@ def test_systemd_itself_opens_the_socket(tmp_path: Path) -> None:
             stderr=log,
         )
     try:
-        wait_until(path.exists, 20, what="systemd to listen")
+        wait_until(lambda: listens(path), 20, what="systemd to listen")
         assert answer(str(path), socket.AF_UNIX) == b"HTTP/1.1 200"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, (tmp_path / "log").read_text()

@@ -67,7 +67,7 @@ OWN_VALUE_NAMES: Mapping[str, str] = {
     "cap": "NAME,...",
     "prio": "N",
     "unenv": "NAME",
-    **dict.fromkeys(("chroot", "envdir"), "DIR"),
+    **dict.fromkeys(("chroot", "envdir", "force-cwd"), "DIR"),
     "chown-socket": "USER:GROUP",
 }
 

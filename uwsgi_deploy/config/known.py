@@ -78,7 +78,7 @@ NOT_YET: Mapping[str, str] = {
         log-truncate log-maxsize log-backupname touch-logrotate touch-logreopen logfile-chown logfile-chmod
         ssl-verbose""",
     "processes": """
-        no-threads-wait early-envdir ienv force-cwd no-server command-mode reaper check-interval forkbomb-delay
+        no-threads-wait early-envdir ienv no-server command-mode reaper check-interval forkbomb-delay
         binary-path cgroup cgroup-opt cgroup-dir-mode autoload dlopen py-tracebacker
         py-master-check-signals early-python early-pyimport early-python-import early-pythonpath early-python-path
         thunder-lock-watchdog flock flock-wait flock2 flock-wait2 fallback-config get resolve declare-option

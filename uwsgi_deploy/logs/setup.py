@@ -64,8 +64,12 @@ def _write_lines_at_once() -> None:
 
 
 def drop_input() -> None:
-    """Standard input becomes /dev/null, in a child of a process that keeps it."""
-    null = os.open(os.devnull, os.O_RDWR)
+    """Standard input becomes empty, in a child of a process that keeps it."""
+    try:
+        null = os.open(os.devnull, os.O_RDONLY)
+    except OSError:  # a jail without /dev
+        null, writer = os.pipe()
+        os.close(writer)
     os.dup2(null, 0)
     os.close(null)
 

@@ -173,7 +173,7 @@ def _run(
         if start.again:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the former image blocked all of them
         vacuum = Vacuum(adoption.pidfiles)
-        notifier = notifier_of(os.environ, os.getpid(), log)
+        notifier = notifier_of(os.environ, os.getpid(), log, connected=adoption.keepsake("notifier"))
         if notifier is not None:
             cleanup.callback(notifier.close)
             vacuum.private.append(notifier.descriptor)
@@ -218,7 +218,10 @@ def _run(
                 image=start.image,
                 previous=None if adoption.manifest is None else adoption.manifest.previous,
                 stacks=StackChannel(adoption.keepsake("stacks")),
-                knowledge={"envdir": variables},
+                keepsakes={
+                    "envdir": (variables, ()),
+                    **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
+                },
             )
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
@@ -268,6 +271,9 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     )
     if not os.path.isdir(start):
         raise ConfigError("chdir", f"there is no directory {start}")
+    home = os.path.abspath(settings.system.force_cwd)
+    if not os.path.isdir(home):
+        raise ConfigError("force-cwd", f"there is no directory {home}")
     after = os.path.join(start, application.chdir2)
     if not os.path.isdir(after):
         raise ConfigError("chdir2", f"there is no directory {after}")

@@ -81,8 +81,8 @@ class Executor:
         self.reexecution = Reexecution(resources, fleet, observer)
         stacks = resources.stacks
         self.reexecution.keep("stacks", lambda: (stacks.descriptors, stacks.descriptors))
-        for name, values in resources.knowledge.items():
-            self.reexecution.keep(name, lambda values=values: (values, ()))  # type: ignore[misc]
+        for name, kept in resources.keepsakes.items():
+            self.reexecution.keep(name, lambda kept=kept: kept)  # type: ignore[misc]
         self._steps: dict[type[Action], Callable[[Any], None]] = {
             StartTemplate: self._start_template,
             StopTemplate: self._stop_template,
@@ -158,7 +158,8 @@ class Executor:
         def body() -> int:
             for descriptor in private:
                 os.close(descriptor)
-            drop_input()  # the master may keep its own for daemons
+            if context.settings.daemons.daemons_honour_stdin:
+                drop_input()  # the master keeps its own for them
             return run_template(context)
 
         gc.collect()

@@ -24,7 +24,8 @@ class Resources:
 
     leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
     process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
-    stacks: where workers show their stacks. knowledge: plain values that the next image finds as keepsakes.
+    stacks: where workers show their stacks. keepsakes: plain values for the next image,
+    and descriptors that must stay open for it.
     write_pidfiles: writes them again and returns what went wrong.
     """
 
@@ -41,5 +42,5 @@ class Resources:
     image: Image | None = None
     previous: bytes | None = None
     stacks: StackChannel = field(default_factory=StackChannel)
-    knowledge: Mapping[str, Any] = field(default_factory=dict)
+    keepsakes: Mapping[str, tuple[Any, Sequence[int]]] = field(default_factory=dict)
     write_pidfiles: Callable[[], list[str]] = list

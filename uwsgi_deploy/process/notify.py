@@ -46,14 +46,17 @@ class Notifier:
         self._end.close()
 
 
-def notifier_of(environ: Mapping[str, str], pid: int, warn: Warn) -> Notifier | None:
+def notifier_of(environ: Mapping[str, str], pid: int, warn: Warn, *, connected: int | None = None) -> Notifier | None:
     """The way to the manager that NOTIFY_SOCKET names, None without one.
 
-    pid: whom WATCHDOG_PID may mean. warn: takes lines for the log.
+    pid: whom WATCHDOG_PID may mean. warn: takes lines for the log. connected: a descriptor that leads there
+    already, from before an exec: in a jail there is no other way.
     """
     name = environ.get("NOTIFY_SOCKET", "")
     if not name:
         return None
+    if connected is not None:
+        return Notifier(_patient(socket.socket(fileno=connected)), warn, watchdog=_watchdog(environ, pid))
     if not name.startswith(("/", "@")):
         warn(f"*** WARNING: NOTIFY_SOCKET={name} is neither a path nor an abstract name, and is ignored ***")
         return None
@@ -64,8 +67,12 @@ def notifier_of(environ: Mapping[str, str], pid: int, warn: Warn) -> Notifier | 
         end.close()
         warn(f"*** WARNING: NOTIFY_SOCKET={name} cannot be reached: {error.strerror} ***")
         return None
+    return Notifier(_patient(end), warn, watchdog=_watchdog(environ, pid))
+
+
+def _patient(end: socket.socket) -> socket.socket:
     end.settimeout(SEND_TIMEOUT)
-    return Notifier(end, warn, watchdog=_watchdog(environ, pid))
+    return end
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:

@@ -20,6 +20,9 @@ class SystemSettings:
         help="As daemonize, but the command returns when all workers accept requests (0) or the start has failed (its "
         "exit code), and shows the log until then.",
     )
+    force_cwd: str = option(
+        "", help="Directory to run the command in at reloads, instead of the one that the server was started in."
+    )
     limit_nproc: int = option(0, help="Most processes and threads of the user (RLIMIT_NPROC); 0 leaves it as it is.")
     max_fd: int = option(0, help="Most descriptors of each process (RLIMIT_NOFILE); 0 leaves it as it is.")
     prio: str = option("", help="Scheduling priority of all processes, -20 to 19; below 0 for root only.")
