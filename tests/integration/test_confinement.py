@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -221,6 +222,14 @@ def _serve_in_jail(jail: Path, manager: socket.socket, *options: str) -> None:
         assert answer["cwd"] == "/own"
         assert "own" in answer["root"]
         assert "proc" not in answer["root"]
+        told = subprocess.run(
+            [*LAUNCHER, "status", "--json", "--pidfile", str(jail.parent / "app.pid")],
+            env=server.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert json.loads(told.stdout)["state"] == "running", told.stderr
         assert answer["uid"] == NOBODY.pw_uid
         for pid in server.session_pids():
             assert os.readlink(f"/proc/{pid}/root") == str(jail)

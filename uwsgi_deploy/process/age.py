@@ -7,7 +7,13 @@ import time
 
 
 def age(pid: int | str = "self") -> float:
-    """Seconds since the process began; an `exec` does not change that, nor does a clock that is set. Raises OSError."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        started = int(file.read().rpartition(b")")[2].split()[19])
+    """Seconds since the process began; an `exec` does not change that, nor does a clock that is set.
+
+    0 where nobody knows: the process is gone, or /proc is not in our jail.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            started = int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
