@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -55,6 +56,7 @@ def test_success_with_another_control_socket(tmp_path: Path) -> None:
         answer = json.loads(result.stdout)
         assert (answer["ok"], answer["data"]["state"]) == (True, "complete")
         assert verb(server, "status", "--control-socket", "new.ctl").returncode == 0
+        wait_until(lambda: not (tmp_path / "old.ctl").exists(), 30)
 
 
 @pytest.mark.parametrize(
@@ -216,3 +218,74 @@ def test_restart_of_a_server_that_was_started_from_python(tmp_path: Path) -> Non
         assert verb(server, "restart").returncode == 0
         assert server.get("/").body == b"second"
         assert "binary reloading" not in server.log
+
+
+# --- the ways in ------------------------------------------------------------------------------------------------------
+
+
+def asked(path: Path) -> bool:
+    """Whether the server tells its status; a connection that the exec cuts off is told apart by being empty."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        try:
+            client.sendall(b'{"command": "status"}\n')
+            return client.makefile("rb").readline() != b""
+        except ConnectionError:
+            return False
+
+
+def test_nobody_finds_the_server_away(tmp_path: Path) -> None:
+    """While the master executes itself anew commands wait, in the FIFO and on the control socket."""
+    project(tmp_path)
+    (tmp_path / "app.ini").write_text(INI + "master-fifo = app.fifo\ncontrol-socket = app.ctl\n")
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        paths = [tmp_path / name for name in ("app.fifo", "app.ctl")]
+        before = [path.stat().st_ino for path in paths]
+        assert verb(server, "reload").returncode == 0
+        answers = []
+        while "reload complete" not in server.log:
+            os.close(os.open(paths[0], os.O_WRONLY | os.O_NONBLOCK))  # fails when nobody reads
+            answers.append(asked(paths[1]))
+        assert answers.count(True) > 2
+        assert answers.count(False) <= 1
+        assert [path.stat().st_ino for path in paths] == before
+        paths[0].write_text("s")
+        server.wait_for_log(r"^worker 1 \(pid: \d+\): idle, generation 2", timeout=30)
+        assert server.stop() == 0
+        assert not any(path.exists() for path in paths)
+
+
+def test_places_of_the_former_configuration_go_with_the_reload(tmp_path: Path) -> None:
+    """Not before it has worked, and not at all when it has not."""
+    project(tmp_path)
+    old, new = (f"control-socket = {name}.ctl\nmaster-fifo = {name}.fifo\n" for name in ("old", "new"))
+    (tmp_path / "app.ini").write_text(INI + old)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        code = (tmp_path / "app.py").read_text()
+        (tmp_path / "app.ini").write_text(INI + new)
+        (tmp_path / "app.py").write_text("import no_such_library\n")
+        assert verb(server, "reload", "--wait").returncode == 1
+        wait_until(lambda: not list(tmp_path.glob("new.*")), 30)
+        assert verb(server, "status", "--control-socket", "old.ctl").returncode == 0
+        (tmp_path / "app.py").write_text(code)
+        assert verb(server, "reload", "--wait").returncode == 0
+        wait_until(lambda: not list(tmp_path.glob("old.*")), 30)
+        assert verb(server, "status", "--control-socket", "new.ctl").returncode == 0
+        assert verb(server, "status", "--pid", str(server.pid)).returncode == 0
+        (tmp_path / "new.fifo").write_text("q")
+        assert server.wait_end(30) == 0
+        assert not list(tmp_path.glob("new.*"))
+
+
+def test_the_active_slot_stays_active(tmp_path: Path) -> None:
+    """A FIFO that was taken over from another instance is not given up by a reload."""
+    project(tmp_path)
+    (tmp_path / "app.ini").write_text(INI + "master-fifo = new.fifo\nmaster-fifo = running.fifo\n")
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        (tmp_path / "new.fifo").write_text("1")
+        server.wait_for_log("^active master fifo is now .*/running.fifo$", timeout=30)
+        assert verb(server, "reload", "--wait").returncode == 0
+        (tmp_path / "running.fifo").write_text("q")
+        assert server.wait_end(30) == 0
+        assert not list(tmp_path.glob("*.fifo"))

@@ -149,7 +149,11 @@ def _status(order: Order) -> int:
     server = find(order.place, os.environ, guess=True)
     if not server.control:
         return order.tell(f"running (pid {server.pid}); its control socket cannot be reached, so no more is known")
-    data = server.ask(Command.STATUS)["data"]
+    try:
+        data = server.ask(Command.STATUS)["data"]
+    except NoServer:
+        # A master that executes itself anew cuts off who is connected, and takes the next one.
+        data = find(order.place, os.environ, guess=True).ask(Command.STATUS)["data"]
     if order.as_json:
         print(json.dumps(data))
     elif sys.stdout.isatty():

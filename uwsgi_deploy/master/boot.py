@@ -21,7 +21,6 @@ from uwsgi_deploy.config.checks import check, require_socket
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError, ServerError
 from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
@@ -29,8 +28,8 @@ from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import keep_log, log, open_log, send_log_to
 from uwsgi_deploy.master import hooks
 from uwsgi_deploy.master.adoption import Adoption
-from uwsgi_deploy.master.intake.control import open_control
-from uwsgi_deploy.master.intake.fifo import MasterFifo
+from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
+from uwsgi_deploy.master.intake.entrances import Entrance, open_entrances
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.manifest import Manifest
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
@@ -186,7 +185,7 @@ def _run(
                 known=adoption.keepsake("envdir") or {},
             )
             listeners = _open_everything(settings, who, vacuum, hook_runner, adoption)
-            intakes = _open_intakes(settings, vacuum) if wakeup else ()
+            intakes, leaving_intakes = _open_intakes(settings, vacuum, adoption) if wakeup else ((), ())
             milestones = Milestones(settings.identity, vacuum, foreground)
             if start.again:
                 milestones.loaded()
@@ -222,6 +221,7 @@ def _run(
                     "envdir": (variables, ()),
                     **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
                 },
+                leaving_intakes=leaving_intakes,
             )
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
@@ -360,21 +360,15 @@ def _open_everything(
     return listeners
 
 
-def _open_intakes(settings: Settings, vacuum: Vacuum) -> tuple[Intake, ...]:
-    """Ways in for commands; opened as the user that the server became, who makes them again later."""
-    intakes: list[Intake] = []
-    if settings.control.master_fifo:
-        fifo = MasterFifo(settings.control.master_fifo)
-        vacuum.add_intake(fifo)
-        intakes.append(fifo)
-    if (touch := touch_files(settings)) is not None:
-        intakes.append(touch)
-    if settings.control.control_socket != OFF:
-        control = open_control(settings.control.control_socket, os.environ)
-        if control is not None:
-            vacuum.add_intake(control)
-            intakes.append(control)
-    return tuple(intakes)
+def _open_intakes(
+    settings: Settings, vacuum: Vacuum, adoption: Adoption
+) -> tuple[tuple[Intake, ...], tuple[Entrance, ...]]:
+    """Ways in for commands, and those of the former image; opened as the user that the server became."""
+    entrances, leaving = open_entrances(settings, os.environ, adoption.keepsake(ENTRANCES) or {})
+    for entrance in (*entrances, *leaving):
+        vacuum.add_intake(entrance)
+    touch = touch_files(settings)
+    return (*entrances, *(() if touch is None else (touch,))), leaving
 
 
 def _change_directory(path: str) -> None:

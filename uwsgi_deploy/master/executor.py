@@ -46,6 +46,8 @@ from uwsgi_deploy.master.daemon_keeper import DaemonKeeper
 from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.intake import autoreload
+from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
+from uwsgi_deploy.master.intake.entrances import Entrance, to_rows
 from uwsgi_deploy.master.observe import Observer
 from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
@@ -81,6 +83,8 @@ class Executor:
         self.reexecution = Reexecution(resources, fleet, observer)
         stacks = resources.stacks
         self.reexecution.keep("stacks", lambda: (stacks.descriptors, stacks.descriptors))
+        entrances = [intake for intake in resources.intakes if isinstance(intake, Entrance)]
+        self.reexecution.keep(ENTRANCES, lambda: to_rows((*entrances, *resources.leaving_intakes)))
         for name, kept in resources.keepsakes.items():
             self.reexecution.keep(name, lambda kept=kept: kept)  # type: ignore[misc]
         self._steps: dict[type[Action], Callable[[Any], None]] = {

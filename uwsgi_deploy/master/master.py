@@ -87,7 +87,7 @@ class Master:
         self._commands.update(ending.commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
         self._fleet.can_execute = resources.image is not None
-        for intake in resources.intakes:
+        for intake in (*resources.intakes, *resources.leaving_intakes):
             intake.attach(self._observer)
         self._adopt(adoption)
         self._executor.reexecution.keep(KEEPSAKE, lambda: (to_rows(self._fleet.daemons), ()))

@@ -152,6 +152,10 @@ class Reexecution:
             for line in remove_unix_sockets(leaving):
                 log(line)
         close_listeners(leaving)
+        for intake in self._resources.leaving_intakes:
+            for line in intake.remove() if self._resources.settings.identity.vacuum else ():
+                log(line)
+            intake.close()
         for pidfile in self._leaving_pidfiles:
             for line in pidfile.remove():
                 log(line)

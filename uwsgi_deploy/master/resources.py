@@ -8,6 +8,7 @@ from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.image import Image
+from uwsgi_deploy.master.intake.entrances import Entrance
 from uwsgi_deploy.master.milestones import Milestones
 from uwsgi_deploy.master.observe import Intake
 from uwsgi_deploy.net.listener import Listener
@@ -22,10 +23,11 @@ class Resources:
     """See the module. `private` are descriptors that children must close, at any time; `intakes` bring requests, the
     master watches them; `milestones` are reached in the first start.
 
-    leaving, leaving_pidfiles: what the former configuration had, until its workers are replaced. image: what this
-    process was started with; None where it cannot be executed anew. previous: the image before, while it may be needed.
-    stacks: where workers show their stacks. keepsakes: plain values for the next image,
-    and descriptors that must stay open for it.
+    leaving, leaving_pidfiles, leaving_intakes: what the former configuration had, until its workers are replaced.
+    image: what this process was started with; None where it cannot be executed anew. previous: the image before, while
+    it may be needed.
+    stacks: where workers show their stacks. keepsakes: plain values for the next image, and descriptors that must stay
+    open for it.
     write_pidfiles: writes them again and returns what went wrong.
     """
 
@@ -43,4 +45,5 @@ class Resources:
     previous: bytes | None = None
     stacks: StackChannel = field(default_factory=StackChannel)
     keepsakes: Mapping[str, tuple[Any, Sequence[int]]] = field(default_factory=dict)
+    leaving_intakes: tuple[Entrance, ...] = ()
     write_pidfiles: Callable[[], list[str]] = list

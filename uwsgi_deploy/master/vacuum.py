@@ -13,7 +13,10 @@ from uwsgi_deploy.process.pidfile import PidFile
 
 
 class Opened(Protocol):
-    """Something in the file system that the server made and that it removes at its end."""
+    """Something in the file system that the server made and that it removes at its end. adopted: made by the former
+    image of this process."""
+
+    adopted: bool
 
     def remove(self) -> Iterable[str]:
         """Unlink what is still ours; lines for the log."""
@@ -81,6 +84,7 @@ class Vacuum:
         """This image cannot serve: remove what it made, and leave what was the former image's for it to take back."""
         self.pidfiles = [pidfile for pidfile in self.pidfiles if pidfile.path not in self._reclaimed]
         self._listeners = tuple(listener for listener in self._listeners if not listener.adopted)
+        self._intakes = [intake for intake in self._intakes if not intake.adopted]
         self.clean()
 
     def clean(self) -> None:

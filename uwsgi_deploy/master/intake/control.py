@@ -14,7 +14,8 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from uwsgi_deploy.errors import BindError
 from uwsgi_deploy.logs.setup import log
@@ -34,8 +35,8 @@ BY_WORD: Mapping[str, Command] = {command.value.replace(" ", "-"): command for c
 QUESTIONS = frozenset({Command.STATUS, Command.RELOAD_STATUS})
 
 
-def open_control(wanted: str, environ: Mapping[str, str]) -> ControlSocket | None:
-    """The control socket at `wanted`, or at the default place when that is empty.
+def open_control(wanted: str, environ: Mapping[str, str], former: Sequence[ControlSocket] = ()) -> ControlSocket | None:
+    """The control socket at `wanted`, or at the default place when that is empty; one of `former` if it is there.
 
     Raises BindError for a place that was asked for; where a default is writable nowhere, the server goes without.
     """
@@ -43,6 +44,12 @@ def open_control(wanted: str, environ: Mapping[str, str]) -> ControlSocket | Non
     default = os.path.join(directory, f"{os.getpid()}{runtime_dir.SUFFIX}") if directory else ""
     if directory:
         runtime_dir.sweep(directory)
+    place = os.path.abspath(wanted) if wanted else default
+    for control in former:
+        if control.path == place and control.is_present:
+            return control
+    if former and default and os.path.islink(default):
+        os.unlink(default)  # the former image's signpost
     if wanted:
         return ControlSocket(os.path.abspath(wanted), signpost=default)
     try:
@@ -55,16 +62,40 @@ def open_control(wanted: str, environ: Mapping[str, str]) -> ControlSocket | Non
     return None
 
 
-class ControlSocket:
-    """Listens at `path`; `signpost` is a link to it at the place where tools look first, empty for none."""
+Row: TypeAlias = tuple[str, int, int, str]
+"""The path, the listening descriptor, the inode of the path, the signpost."""
 
-    def __init__(self, path: str, *, signpost: str = "") -> None:
+
+class ControlSocket:
+    """Listens at `path`; `signpost` is a link to it at the place where tools look first, empty for none.
+
+    former: what a former image of this process has open: it goes on with that.
+    """
+
+    def __init__(self, path: str, *, signpost: str = "", former: Row | None = None) -> None:
         self.path = path
-        self._listener = _listen(path)
-        self._inode = os.lstat(path).st_ino
+        self.adopted = former is not None
+        if former is None:
+            self._listener = _listen(path)
+            self._inode = os.lstat(path).st_ino
+        else:
+            _, descriptor, self._inode, signpost = former
+            self._listener = socket.socket(fileno=descriptor)
         self._signpost = signpost if signpost and _link(path, signpost) else ""
         self._clients: set[Client] = set()
         self._observer: Observer | None = None
+
+    def to_row(self) -> Row:
+        """See `Row`."""
+        return self.path, self._listener.fileno(), self._inode, self._signpost
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the socket is still at its place."""
+        try:
+            return os.lstat(self.path).st_ino == self._inode
+        except OSError:
+            return False
 
     def attach(self, observer: Observer) -> None:
         """See `observe.Intake`."""
@@ -100,6 +131,8 @@ class ControlSocket:
     def close(self) -> None:
         """Close everything; the socket goes with the server, whether or not it vacuums."""
         list(self.remove())
+        if self._observer is not None and self._listener.fileno() >= 0:
+            self._observer.unwatch(self._listener.fileno())
         for client in tuple(self._clients):
             client.close()
         self._listener.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from uwsgi_deploy.errors import BindError
 from uwsgi_deploy.logs.setup import log
@@ -46,15 +47,47 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 """Bytes that uWSGI knows and that mean nothing to this server, with the reason."""
 
 
-class MasterFifo:
-    """The slots `paths`; the first one exists from the beginning. BindError when it cannot be made."""
+Row: TypeAlias = tuple[str, int, tuple[tuple[str, int, int], ...]]
+"""The active path, its descriptor, and (path, device, inode) of every FIFO that was made."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+
+class MasterFifo:
+    """The slots `paths`; the first one exists from the beginning. BindError when it cannot be made.
+
+    former: what a former image of this process has open: it goes on with that, whichever slot it is.
+    """
+
+    def __init__(self, paths: Sequence[str], *, former: Row | None = None) -> None:
         self._paths = tuple(os.path.abspath(path) for path in paths)
         self._created: dict[str, tuple[int, int]] = {}
         self._observer: Observer | None = None
-        self.path = self._paths[0]
-        self._descriptor = self._open(self.path)
+        self.adopted = former is not None
+        if former is None:
+            self.path = self._paths[0]
+            self._descriptor = self._open(self.path)
+        else:
+            self.path, self._descriptor, created = former
+            self._created = {path: (device, inode) for path, device, inode in created}
+
+    def name_slots(self, paths: Sequence[str]) -> bool:
+        """Have these slots from now on, if the active one is among them."""
+        slots = tuple(os.path.abspath(path) for path in paths)
+        if self.path not in slots:
+            return False
+        self._paths = slots
+        return True
+
+    def to_row(self) -> Row:
+        """See `Row`."""
+        return self.path, self._descriptor, tuple((path, *identity) for path, identity in self._created.items())
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the active FIFO is still at its place."""
+        try:
+            return _identity(self.path) == self._created.get(self.path)
+        except OSError:
+            return False
 
     def attach(self, observer: Observer) -> None:
         """See `observe.Intake`."""
@@ -91,7 +124,12 @@ class MasterFifo:
 
     def close(self) -> None:
         """Stop reading; the file stays."""
+        if self._descriptor < 0:
+            return
+        if self._observer is not None:
+            self._observer.unwatch(self._descriptor)
         os.close(self._descriptor)
+        self._descriptor = -1
 
     def _activate(self, slot: int) -> None:
         if slot >= len(self._paths):
