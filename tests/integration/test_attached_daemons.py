@@ -44,6 +44,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def loaded(program: str, pid: int) -> bool:
+    """Whether the process runs that program, and is waiting: it has closed what its loader opened."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return f"({program}) S " in text
+
+
 def new_pid(file: Path, *, unlike: int = 0) -> int:
     """Wait until the file holds the pid of a living process that is another one than before."""
     wait_until(lambda: pid_in(file) not in (0, unlike) and is_alive(pid_in(file)), 30, what=f"a pid in {file}")
@@ -62,7 +68,8 @@ def test_a_daemon_runs_beside_the_workers_and_ends_with_them(directory: Path) ->
         assert (directory / "colour").read_text() == "red\n"
         assert os.getsid(first) != os.getsid(server.pid)
         assert os.readlink(f"/proc/{first}/fd/0") == "/dev/null"
-        assert {int(name) for name in os.listdir(f"/proc/{first}/fd")} == {0, 1, 2}
+        own = wait_until(lambda: loaded("sleep", first) and set(os.listdir(f"/proc/{first}/fd")), 20, what="sleep")
+        assert own == {"0", "1", "2"}
         os.kill(first, signal.SIGKILL)
         second = new_pid(directory / "one.pid", unlike=first)
         server.wait_for_log(r"throttling .* for 1 seconds")
