@@ -205,3 +205,65 @@ def test_the_start_waits_for_what_is_missing(directory: Path) -> None:
             database.listen()
             server.wait_ready()
             assert server.get().body == b"served"
+
+
+# --- reloads: the master executes itself, and goes through the phases of the start again -----------------------------
+
+
+def test_a_hook_that_works_once_only_does_not_end_a_server_that_reloads(directory: Path) -> None:
+    """Like `exec-as-user = mkdir once`: the settings are the same, and there is nothing else to go back to."""
+    with ServerProcess(*SERVED, "--exec-as-user", "mkdir once", "--processes", "2", directory=directory) as server:
+        workers = server.worker_pids
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload cancelled: hook failed: exec-as-user", timeout=30)
+        assert server.get().body == b"served"
+        assert server.worker_pids == workers
+        (directory / "once").rmdir()
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        assert server.stop() == 0
+
+
+def test_going_back_restores_the_process_and_repeats_nothing_else(directory: Path) -> None:
+    """The new settings' hook fails: of the old ones' hooks only what they do to the master itself is done again."""
+    old = "[uwsgi]\nhook-asap = putenv:COLOUR=red\nexec-asap = echo $COLOUR >> asap\nexec-as-user-atexit = touch left\n"
+    (directory / "app.ini").write_text(old)
+    with ServerProcess("app.ini", *SERVED, directory=directory) as server:
+        (directory / "app.ini").write_text(old + "exec-in-jail = false\n")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload cancelled: hook failed: exec-in-jail", timeout=30)
+        assert server.get().body == b"served"
+        assert (directory / "asap").read_text() == "red\n" * 2  # the start, and the new settings
+        (directory / "app.ini").write_text(old)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        assert (directory / "asap").read_text() == "red\n" * 3
+        assert server.stop() == 0
+        assert (directory / "left").exists()
+
+
+@pytest.mark.parametrize("option", ["exec-asap", "exec-in-jail", "hook-as-user"])
+def test_a_stop_in_the_middle_of_a_reload_is_a_stop(directory: Path, option: str) -> None:
+    """A hook of the new image runs and is told to end; no signal gets lost between the images."""
+    command = "test ! -e go || { echo the hook waits; sleep 600; }"
+    value = f"exec:{command}" if option.startswith("hook") else command
+    (directory / "app.ini").write_text(f"[uwsgi]\n{option} = {value}\n")
+    with ServerProcess("app.ini", *SERVED, directory=directory) as server:
+        (directory / "go").touch()
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("^the hook waits$", timeout=30)
+        assert server.get().body == b"served"
+        assert server.stop() == 0
+        assert "worker 1 buried" in server.log
+        wait_until(lambda: server.session_pids() == set(), 10, what="the command to end")
+
+
+def test_a_stop_just_before_the_new_image_fails_is_a_stop(directory: Path) -> None:
+    (directory / "app.ini").write_text("[uwsgi]\n")
+    with ServerProcess("app.ini", *SERVED, directory=directory) as server:
+        text = f"[uwsgi]\nhook-in-jail = exec:trap '' TERM; kill -TERM {server.pid}; echo told; sleep 0.2; false\n"
+        (directory / "app.ini").write_text(text)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("^told$", timeout=30)
+        assert server.wait_end() == 0
+        assert "worker 1 buried" in server.log

@@ -85,12 +85,16 @@ def run_server(
     try:
         return _start(configuration_settings, notices, start)
     except Exception as error:
-        if manifest is None or manifest.previous is None or start.adoption.is_settled:
+        # Without a former image there is one with the same settings: of this one, with less to do.
+        former = image if manifest is None or manifest.previous is None else Image.decode(manifest.previous)
+        if manifest is None or former is None or start.returns or start.adoption.is_settled:
             raise
         # Nothing was given up yet: the former image gets everything back, and serves on.
+        if isinstance(error, Interrupted):
+            os.kill(os.getpid(), error.number)  # held back until the former image's loop runs
         log(str(error) if isinstance(error, ServerError) else f"the new configuration cannot be served: {error!r}")
-        failure = replace(manifest, failure=str(error), previous=None)
-        raise become(Image.decode(manifest.previous), failure) from error
+        failure = replace(manifest, failure=str(error) or repr(error), previous=None)
+        raise become(former, failure) from error
 
 
 def check_start(configuration_settings: Settings) -> None:
@@ -113,6 +117,16 @@ class Start:
         """Whether this is another image of a master that serves already."""
         return self.adoption.manifest is not None
 
+    @property
+    def returns(self) -> bool:
+        """Whether this is the image of before, after one that could not serve."""
+        return self.adoption.manifest is not None and bool(self.adoption.manifest.failure)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process ends when the server does: at its end, but not if the former image takes over again."""
+        return self.is_last and (not self.again or self.adoption.is_settled)
+
 
 def _start(configuration_settings: Settings, notices: Sequence[str], start: Start) -> int:
     lines = list(notices)
@@ -120,10 +134,12 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
     if start.again and not settings.workers.master:
         lines.append("master = false: a running master stays until the server is stopped")
         settings = replace(settings, workers=replace(settings.workers, master=True))
-    hook_runner = hooks.runner_of(settings, serves_already=start.again)
+    hook_runner = hooks.runner_of(settings, returns=start.returns)
     try:
         hook_runner.run(Phase.ASAP)
     except Interrupted:
+        if start.again:
+            raise
         return ExitCode.OK
     who = _check(settings, again=start.again)
     lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
@@ -137,6 +153,8 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
     try:
         code = _run(settings, who, lines, hook_runner, start=start, foreground=foreground)
     except Interrupted:
+        if start.again:
+            raise
         code = ExitCode.OK
         log("goodbye to uWSGI.")  # told to stop while it waited for something at its start
     except ServerError as error:
@@ -161,7 +179,7 @@ def _run(
     _log_lines([banner.starting(uwsgi_deploy.__version__, time.time()), *lines, *banner.machine()])
     with ExitStack() as cleanup:
         adoption = start.adoption
-        cleanup.enter_context(signals.handlers_restored(is_last=start.is_last))
+        cleanup.enter_context(signals.handlers_restored(is_last=lambda: start.is_over))
         wakeup = None
         if settings.workers.master:
             if not start.again:  # an exec changes nothing about it
@@ -169,8 +187,8 @@ def _run(
             wakeup = signals.Wakeup()
             cleanup.callback(wakeup.close)
         _heed_signals(WATCHED_SIGNALS if wakeup else ())
-        if start.again:
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the former image blocked all of them
+        if not start.again:  # the former image held all of them back, and may have to obey them yet
+            signals.release()
         vacuum = Vacuum(adoption.pidfiles)
         notifier = notifier_of(os.environ, os.getpid(), log, connected=adoption.keepsake("notifier"))
         if notifier is not None:
@@ -193,7 +211,7 @@ def _run(
         except BaseException:
             vacuum.undo()
             raise
-        cleanup.callback(hooks.at_exit, hook_runner)
+        cleanup.callback(hooks.at_exit, hooks.runner_of(settings))
         cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
         scoreboard = adoption.scoreboard(settings.workers.processes, settings.workers.threads)
         backlog = listen_backlog(settings.sockets.listen)
@@ -226,6 +244,8 @@ def _run(
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
         except ServerError:
+            if start.again and not adoption.is_settled:
+                vacuum.undo()
             vacuum.clean()
             raise
 
@@ -304,7 +324,6 @@ def _heed_signals(watched: Sequence[int]) -> None:
     if not watched:  # no master: until the worker has handlers of its own
         for number in signals.LIFE:
             signal.signal(number, signal.default_int_handler)
-    signals.release()
 
 
 # --- opening and undoing ----------------------------------------------------------------------------------------------
@@ -390,7 +409,9 @@ def _socket_owner(settings: Settings, who: Identity) -> tuple[int, int] | None:
 
 def _supervise(resources: Resources, wakeup: signals.Wakeup, adoption: Adoption, supervisor: Supervisor | None) -> int:
     log(banner.master_spawned(os.getpid(), again=adoption.manifest is not None))
-    Master(resources, wakeup, adoption, supervisor).run()
+    master = Master(resources, wakeup, adoption, supervisor)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    master.run()
     return ExitCode.OK
 
 

@@ -24,18 +24,15 @@ from uwsgi_deploy.wsgi.loader import prepare_environment
 WAITED_FOR = ("interface", "fs", "file", "dir", "mountpoint")
 
 
-def runner_of(settings: Settings, *, serves_already: bool = False) -> HookRunner:
-    """The runner for hooks in the master. serves_already: it is another image of one that has workers.
-
-    A stop then must not end the process in the middle of a hook: it is done in order, by the master's loop.
-    """
+def runner_of(settings: Settings, *, returns: bool = False) -> HookRunner:
+    """The runner for hooks in the master. returns: it goes back to what it was before a reload that failed."""
 
     def prepare_imports() -> None:
         if settings.application.chdir:
             os.chdir(settings.application.chdir)
         prepare_environment(settings.application)
 
-    return HookRunner(settings, prepare_imports=prepare_imports, log=log, interruptible=not serves_already)
+    return HookRunner(settings, prepare_imports=prepare_imports, log=log, restores=returns)
 
 
 def before_sockets(settings: Settings, hooks: HookRunner, *, serves_already: bool) -> None:

@@ -1,4 +1,7 @@
-"""All policies, in the order in which the master asks them."""
+"""All policies, in the order in which the master asks them.
+
+One that depends on what another one brings about comes after it: when nothing else happens there is no further round.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,6 @@ POLICIES: tuple[Policy, ...] = (
     stop,
     mercy,
     harakiri,
-    retire_templates,
     lifetime,
     memory,
     cheaper,
@@ -33,6 +35,7 @@ POLICIES: tuple[Policy, ...] = (
     watch_clients,
     respawn,
     reload,
+    retire_templates,
     succession,
     daemons,
 )

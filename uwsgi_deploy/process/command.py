@@ -25,7 +25,11 @@ _STOPPING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """The server was told to stop while it waited for something at its start."""
+    """The server was told to stop, by signal `number`, while it waited for something at its start."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(signals.name(number))
 
 
 def start_shell(
@@ -41,14 +45,13 @@ def start_shell(
     return fork_child(lambda: _become_shell(command, environ, prepare, death_signal, parent), reset=_NOT_FOR_COMMANDS)
 
 
-def run_shell(command: str, *, environ: Mapping[str, str], interruptible: bool = True) -> int:
+def run_shell(command: str, *, environ: Mapping[str, str]) -> int:
     """Run a command and wait for it: its exit code, negative if a signal ended it. OSError when it cannot be forked.
 
     Raises Interrupted when this process is told to stop meanwhile: the command is told so, too, and waited for; at the
-    second time it is killed. Not `interruptible`, such signals are left to whoever takes them afterwards. All processes
-    of the command that stay in its group end with this process.
+    second time it is killed. All processes of the command that stay in its group end with this process.
     """
-    return finish(start_guarded(command, environ=environ), interruptible=interruptible)
+    return finish(start_guarded(command, environ=environ))
 
 
 def start_guarded(
@@ -144,10 +147,8 @@ def _become_shell(
     return CANNOT_RUN
 
 
-def finish(pid: int, *, interruptible: bool = True) -> int:
+def finish(pid: int) -> int:
     """Wait for a child as `run_shell` does."""
-    if not interruptible:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     told: list[int] = []
 
     def pass_on(number: int) -> None:
@@ -157,7 +158,7 @@ def finish(pid: int, *, interruptible: bool = True) -> int:
     with stops_heeded(pass_on):
         _, status = os.waitpid(pid, 0)
     if told:
-        raise Interrupted
+        raise Interrupted(told[0])
     return os.waitstatus_to_exitcode(status)
 
 

@@ -65,7 +65,6 @@ class Surroundings:
     the application (or is about to); else in a child, so that nothing of the application stays in the master.
     prepare_imports: makes the application's modules importable, in that child.
     fs_timeout, socket_timeout: seconds for `wait_for_*`.
-    interruptible: whether a stop ends a command; see `command.run_shell`.
     """
 
     environ: Callable[[], Mapping[str, str]]
@@ -74,7 +73,6 @@ class Surroundings:
     fs_timeout: float
     socket_timeout: float
     log: Callable[[str], None]
-    interruptible: bool = True
 
 
 def perform(step: Step, surroundings: Surroundings) -> None:
@@ -107,7 +105,7 @@ def _print(step: Step, surroundings: Surroundings) -> None:
 
 
 def _exec(step: Step, surroundings: Surroundings) -> None:
-    code = run_shell(step.argument, environ=surroundings.environ(), interruptible=surroundings.interruptible)
+    code = run_shell(step.argument, environ=surroundings.environ())
     if code > 0:
         raise HookFailed(f'command "{step.argument}" exited with non-zero code: {code}')
     if code < 0:
@@ -135,7 +133,7 @@ def _call(step: Step, surroundings: Surroundings) -> None:
             return 1
         return 0
 
-    if finish(fork_child(body), interruptible=surroundings.interruptible) != 0:
+    if finish(fork_child(body)) != 0:
         raise HookFailed(f"{step.argument.split()[0]} failed, see above")
 
 
@@ -233,8 +231,8 @@ def _is_read(path: str) -> bool:
     return True
 
 
-def _interrupt(_number: int) -> None:
-    raise Interrupted
+def _interrupt(number: int) -> None:
+    raise Interrupted(number)
 
 
 def _unlink(step: Step, _: Surroundings) -> None:

@@ -28,12 +28,16 @@ WITH_APPLICATION = frozenset(
     }
 )
 
+# Actions whose effect is gone when the process executes another image.
+ON_THE_PROCESS = frozenset({"cd", "chdir", "putenv"})
+
 
 class HookRunner:
     """Runs hooks of one server's settings.
 
     prepare_imports: puts the application's directories on sys.path, for functions that run in a child.
-    interruptible: whether a stop ends a command that runs; if not, whoever runs the hooks takes it afterwards.
+    restores: the process only becomes again what it was: of each phase only the steps that change the process itself are
+    run, and one that fails is logged.
     """
 
     def __init__(
@@ -42,15 +46,21 @@ class HookRunner:
         *,
         prepare_imports: Callable[[], None],
         log: Callable[[str], None],
-        interruptible: bool = True,
+        restores: bool = False,
     ) -> None:
         self._settings, self._prepare_imports, self._log = settings, prepare_imports, log
-        self._interruptible = interruptible
+        self._restores = restores
 
     def run(self, phase: Phase) -> None:
         """Run all steps of a phase; HookFailed or HookExit at the first that fails or asks for the end."""
         for step in steps(self._settings.hooks, phase):
-            self._run(step, phase.value, in_application=phase in WITH_APPLICATION)
+            if not self._restores:
+                self._run(step, phase.value, in_application=phase in WITH_APPLICATION)
+            elif step.action in ON_THE_PROCESS:
+                try:
+                    self._run(step, phase.value, in_application=False)
+                except HookFailed as error:
+                    self._log(str(error))
 
     def run_action(self, text: str, option: str) -> None:
         """Run one `ACTION:ARGUMENTS` in the master; ConfigError if it is none, else as `run`."""
@@ -69,7 +79,6 @@ class HookRunner:
             fs_timeout=self._settings.hooks.wait_for_fs_timeout,
             socket_timeout=self._settings.hooks.wait_for_socket_timeout,
             log=self._log,
-            interruptible=self._interruptible,
         )
         try:
             perform(step, surroundings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -88,18 +88,18 @@ def blocked() -> Iterator[None]:
 
 
 @contextmanager
-def handlers_restored(*, is_last: bool = False) -> Iterator[None]:
+def handlers_restored(*, is_last: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """On leaving, all of `HANDLED` have the handlers they had; for callers that go on after serving.
 
-    is_last: the process ends then. Signals of `LIFE` that come late (platforms send them to every process, and twice)
+    is_last: whether the process ends then. Signals of `LIFE` that come late (platforms send them to every process, and twice)
     are ignored, so that they cannot turn an orderly end into a death by signal.
     """
     former = {number: signal.getsignal(number) for number in HANDLED}
-    if is_last:
-        former.update(dict.fromkeys(LIFE, signal.SIG_IGN))
     try:
         yield
     finally:
+        if is_last():
+            former.update(dict.fromkeys(LIFE, signal.SIG_IGN))
         for number, handler in former.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 

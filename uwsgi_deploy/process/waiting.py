@@ -80,5 +80,5 @@ def wait_for(kind: str, what: str, *, timeout: float, log: Callable[[str], None]
     log(f"{what} is there")
 
 
-def _interrupt(_number: int) -> None:
-    raise Interrupted
+def _interrupt(number: int) -> None:
+    raise Interrupted(number)
