@@ -91,8 +91,8 @@ def blocked() -> Iterator[None]:
 def handlers_restored(*, is_last: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """On leaving, all of `HANDLED` have the handlers they had; for callers that go on after serving.
 
-    is_last: whether the process ends then. Signals of `LIFE` that come late (platforms send them to every process, and twice)
-    are ignored, so that they cannot turn an orderly end into a death by signal.
+    is_last: whether the process ends then. Signals of `LIFE` that come late (platforms send them to every process, and
+    twice) are ignored, so that they cannot turn an orderly end into a death by signal.
     """
     former = {number: signal.getsignal(number) for number in HANDLED}
     try:
