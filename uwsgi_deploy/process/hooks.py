@@ -36,8 +36,8 @@ class HookRunner:
     """Runs hooks of one server's settings.
 
     prepare_imports: puts the application's directories on sys.path, for functions that run in a child.
-    restores: the process only becomes again what it was: of each phase only the steps that change the process itself are
-    run, and one that fails is logged.
+    restores: the process only becomes again what it was: of each phase only the steps that change the process itself
+    are run, and one that fails is logged.
     """
 
     def __init__(
