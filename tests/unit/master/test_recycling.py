@@ -13,6 +13,7 @@ from uwsgi_deploy.master.fleet import Phase
 from uwsgi_deploy.master.fleet_commands import recycle_workers
 from uwsgi_deploy.master.policies.lifetime import lifetime
 from uwsgi_deploy.master.policies.memory import memory
+from uwsgi_deploy.master.policies.reload import reload
 from uwsgi_deploy.master.policies.respawn import respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE
 from uwsgi_deploy.master.policies.succession import succession
@@ -56,6 +57,20 @@ def test_one_at_a_time() -> None:
     assert list(succession(fleet, 5.0)) == []
     new.move(Phase.READY)
     assert list(succession(fleet, 5.0)) == [Dismiss(1, signal.SIGHUP, GRACE), OrderWorker(2, 1)]
+
+
+def test_a_reload_finds_a_successor_that_has_just_come() -> None:
+    """Two old workers of one number, both serving: the former makes room for the one that the reload brings."""
+    fleet = fleet_of(1, ready=True)
+    former, successor = fleet.slot(1).workers[0], add_worker(fleet, 1)
+    former.outlived = successor.outlived = True
+    fleet.begin_reload(ReloadKind.WORKERS)
+    assert list(reload(fleet, 5.0)) == []
+    assert list(succession(fleet, 5.0)) == [Dismiss(former.serial, signal.SIGHUP, GRACE)]
+    fleet.told(former, signal.SIGHUP, None)
+    fleet.gone(former)
+    assert list(reload(fleet, 5.0)) == [OrderWorker(1, 0)]
+    assert list(succession(fleet, 5.0)) == []
 
 
 def test_a_successor_that_failed_is_tried_again_later() -> None:

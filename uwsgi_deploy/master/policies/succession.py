@@ -19,10 +19,12 @@ ARRIVING = frozenset({Phase.ORDERED, Phase.STARTING})
 
 def succession(fleet: Fleet, now: float) -> Iterator[Action]:
     """Let those go whose successor serves, and order the next one's."""
-    if fleet.stop is not None or (fleet.reload is not None and fleet.reload.promoted):
+    if fleet.stop is not None:
         return
     for slot in fleet.slots:
         yield from _hand_over(fleet, slot)
+    if fleet.reload is not None and fleet.reload.promoted:
+        return  # a successor that came just before makes room for the one that the reload brings
     if any(worker.phase in ARRIVING for worker in fleet.workers()):
         return
     waiting = [slot for slot in fleet.slots if _wants_successor(slot, now)]
