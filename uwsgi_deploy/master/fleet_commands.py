@@ -82,7 +82,7 @@ def fewer_workers(fleet: Fleet, arguments: Sequence[str], now: float) -> Reply:
 
 def go_cheap(fleet: Fleet) -> Reply:
     """Stop all workers until a client connects."""
-    if not fleet.is_settled:
+    if not fleet.is_settled or fleet.reload is not None:
         return Reply(ok=False, message="not while the server starts, reloads, stops or is paused")
     if fleet.asleep:
         return Reply(ok=False, message="the server is in cheap mode already")

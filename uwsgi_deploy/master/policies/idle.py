@@ -15,7 +15,7 @@ from uwsgi_deploy.master.fleet import Fleet
 def idle(fleet: Fleet, now: float) -> Iterator[Action]:
     """Let everybody go after the idle time."""
     settings = fleet.cheaper
-    if fleet.asleep or not settings.idle or not fleet.is_settled:
+    if fleet.asleep or not settings.idle or not fleet.is_settled or fleet.reload is not None:
         return
     quiet = now - fleet.last_activity
     if quiet < settings.idle:
