@@ -250,8 +250,9 @@ class Fleet:
 
     @property
     def spare(self) -> list[WorkerSlot]:
-        """The worker numbers that could have a process and are not to have one."""
-        return [slot for slot in self.slots if slot.wanted and slot.cheap]
+        """The worker numbers that could have a process and are not to have one; first those that could have it now."""
+        spare = [slot for slot in self.slots if slot.wanted and slot.cheap]
+        return sorted(spare, key=lambda slot: slot.free_bank is None)
 
     @property
     def is_settled(self) -> bool:
@@ -323,7 +324,7 @@ class Fleet:
         """As many workers as at the start are wanted."""
         self.asleep = False
         self.last_activity = now
-        for slot in self.slots[: self.initial]:
+        for slot in self.spare[: self.initial]:
             slot.cheap = False
 
     def next_generation(self) -> int:

@@ -494,3 +494,14 @@ def test_the_next_image_of_a_sleeping_server_sleeps() -> None:
     restore_fleet(image, fleet_row(fleet))
     assert (image.asleep, image.active, image.booted) == (True, [], True)
     assert list(watch_clients(image, 0.0)) == [WatchListeners()]
+
+
+def test_who_can_be_started_at_once_is_started_first() -> None:
+    """A number both of whose processes still end their requests comes last."""
+    fleet = fleet_of(3, cheaper=CheaperSettings(cheaper=1))
+    fleet.booted = True
+    for _ in range(2):
+        add_worker(fleet, 1, Phase.LEAVING)
+    fleet.sleep()
+    tell(fleet, Command.WAKE)
+    assert [slot.wid for slot in fleet.active] == [2]
