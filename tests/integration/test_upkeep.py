@@ -174,6 +174,40 @@ def test_all_processes_write_to_the_new_file(tmp_path: Path, words: tuple[str, s
         assert len([name for name in names if re.fullmatch(pattern, name)]) == 2
 
 
+def test_the_log_is_rotated_when_it_is_too_large(tmp_path: Path) -> None:
+    """log-maxsize and log-backupname; and touch-logrotate, touch-logreopen."""
+    log, backup = tmp_path / "app.log", tmp_path / "old.log"
+    touched = ("--touch-logrotate", "rotate", "--touch-logreopen", "reopen")
+    options = (
+        *HELLO,
+        "--chdir",
+        str(tmp_path),
+        "--logto",
+        str(log),
+        "--log-maxsize",
+        "20k",
+        "--log-backupname",
+        backup,
+    )
+    with ServerProcess(*options, *touched, wait=False) as server:
+        wait_until(lambda: log.exists() and "uwsgi-deploy is ready" in log.read_text(), 30)
+        port = re.findall(r"bound to TCP address 127.0.0.1:(\d+)", log.read_text())[0]
+        (tmp_path / "rotate").touch()
+        wait_until(backup.exists, 30)
+        assert "has been touched... log rotation !!!" in backup.read_text()
+        os.rename(log, tmp_path / "moved")
+        (tmp_path / "reopen").touch()
+        wait_until(lambda: log.exists() and holders(server, log) == server.session_pids(), 30)
+        backup.unlink()
+        with socket.create_connection(("127.0.0.1", int(port)), 30) as client:
+            for _ in range(200):
+                client.sendall(GET)
+                assert answered(client)
+        wait_until(backup.exists, 30)
+        wait_until(lambda: holders(server, log) == server.session_pids(), 30)
+        assert log.stat().st_size < 20 << 10 < backup.stat().st_size
+
+
 def test_a_log_that_is_no_file_cannot_be_rotated() -> None:
     with ServerProcess(*HELLO) as server:
         for words in (("log", "reopen"), ("log", "rotate")):

@@ -36,7 +36,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
     if settings.control.control_socket.lower() in NO_SOCKET:
         settings = replace(settings, control=replace(settings.control, control_socket=OFF))
-    _check_log_files(settings, origins)
+    _check_log_files(settings, origins, warn)
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     _check_harakiri(settings, origins)
@@ -80,6 +80,7 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
         (settings.recycling, ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")),
         (settings.harakiri, ("harakiri_graceful_timeout", "harakiri_queue_threshold", "harakiri_verbose")),
         (settings.cheaper, ("idle", "cheap")),
+        (settings.logs, ("log_maxsize",)),
         (settings.system, ("lame_duck",)),
     )
     for name in [name for section, names in single for name in names if getattr(section, name)]:
@@ -127,7 +128,7 @@ def _check_daemons(settings: Settings, origins: Mapping[str, str]) -> None:
 _NETWORK_LOG = re.compile(r"[^/]*:\d+")
 
 
-def _check_log_files(settings: Settings, origins: Mapping[str, str]) -> None:
+def _check_log_files(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """The log is a file: uWSGI also takes host:port, which must not become the name of one in silence."""
     logs, system = settings.logs, settings.system
     for name, path in (
@@ -142,6 +143,10 @@ def _check_log_files(settings: Settings, origins: Mapping[str, str]) -> None:
             )
     if system.daemonize and system.daemonize2:
         raise ConfigError(origins.get("daemonize2", BUILT_IN), "'daemonize' and 'daemonize2' are one too many")
+    if not (logs.logto or logs.logto2 or system.daemonize or system.daemonize2):
+        for name in ("log-maxsize", "log-backupname", "log-truncate"):
+            if getattr(logs, name.replace("-", "_")):
+                warn(f"{origins.get(name, BUILT_IN)}: '{name}' is about a log file, and none is named (logto)")
 
 
 def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:

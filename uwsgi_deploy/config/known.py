@@ -74,9 +74,8 @@ NOT_YET: Mapping[str, str] = {
         log-master log-master-bufsize log-master-stream log-master-req-stream threaded-logger logger
         worker-logger req-logger logger-req worker-logger-req log-route log-req-route log-encoder log-req-encoder
         worker-log-encoder worker-log-req-encoder log-filter log-drain log-syslog log-socket log-zero log-big
-        log-sendfile log-ioerror log-format-strftime logformat-strftime log-date logdate log-prefix log-reopen
-        log-truncate log-maxsize log-backupname touch-logrotate touch-logreopen logfile-chown logfile-chmod
-        ssl-verbose""",
+        log-sendfile log-ioerror log-format-strftime logformat-strftime log-date logdate log-prefix
+        logfile-chown logfile-chmod ssl-verbose""",
     "processes": """
         no-threads-wait early-envdir ienv no-server command-mode reaper check-interval forkbomb-delay
         binary-path cgroup cgroup-opt cgroup-dir-mode autoload dlopen py-tracebacker
@@ -174,6 +173,7 @@ _NO_TEARDOWN = AlwaysSo("workers never tear the interpreter down, their exit han
 
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "drop-after-init": _DROPPED,
+    "log-reopen": AlwaysSo("a reload opens the log file again by its name, always"),
     "skip-atexit-teardown": _NO_TEARDOWN,
     "thunder-lock": _ONE_ACCEPT,
     "py-call-osafterfork": _FORK_HOOKS,

@@ -32,7 +32,7 @@ def open_log(settings: LogSettings, *, daemon: str = "", keeps_input: bool = Fal
     if null > 2:
         os.close(null)
     if daemon or settings.logto:
-        send_log_to(daemon or settings.logto, "daemonize" if daemon else "logto")
+        send_log_to(daemon or settings.logto, "daemonize" if daemon else "logto", truncate=settings.log_truncate)
     _write_lines_at_once()
 
 
@@ -85,11 +85,15 @@ def log(message: str) -> None:
         return  # the reader is gone or the disk is full, and there is nowhere to say it
 
 
-def send_log_to(path: str, option: str) -> None:
-    """Append the log to a file from now on; ConfigError, which names the option, when it cannot be opened."""
+def send_log_to(path: str, option: str, *, truncate: bool = False) -> None:
+    """Append the log to a file from now on; ConfigError, which names the option, when it cannot be opened.
+
+    truncate: what is in the file goes.
+    """
     path = os.path.abspath(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_FILE_MODE)
+        file = os.open(path, flags, LOG_FILE_MODE)
     except OSError as error:
         raise ConfigError(option, f"cannot open {path}: {error.strerror}") from None
     _take(file)
@@ -131,13 +135,21 @@ def reopen_if_moved() -> str:
     return reopen_log()
 
 
-def rotate_log(now: float) -> str:
-    """Move the log file to `NAME.UNIXTIME`, as uWSGI does, and open a new one; what is wrong, empty when nothing is."""
+def log_size() -> int:
+    """Bytes in the log file; 0 where it is not a file of ours."""
+    return os.fstat(2).st_size if _file else 0
+
+
+def rotate_log(now: float, backup: str = "") -> str:
+    """Move the log file to `backup`, or to `NAME.UNIXTIME` as uWSGI does, and open a new one.
+
+    A backup that is there is replaced. Returns what is wrong, empty when nothing is.
+    """
     if not _file:
         return "the log is not a file of the server's own: logto is not set"
-    target = f"{_file}.{int(now)}"
+    target = os.path.abspath(backup) if backup else f"{_file}.{int(now)}"
     number = 1
-    while os.path.lexists(target):  # twice in one second
+    while not backup and os.path.lexists(target):  # twice in one second
         target = f"{_file}.{int(now)}.{number}"
         number += 1
     log(f"logsize: {os.fstat(2).st_size}, triggering rotation to {target}...")

@@ -30,6 +30,7 @@ from uwsgi_deploy.master import hooks
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, open_entrances
+from uwsgi_deploy.master.intake.log_limit import log_limit
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.manifest import Manifest
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
@@ -374,7 +375,8 @@ def _open_everything(
         if changes_user:
             hook_runner.run(Phase.AS_USER)
     if settings.logs.logto2:
-        send_log_to(settings.logs.logto2, "logto2")
+        first = adoption.manifest is None
+        send_log_to(settings.logs.logto2, "logto2", truncate=settings.logs.log_truncate and first)
     add_pidfile(vacuum, settings.identity.pidfile2, "pidfile2")
     return listeners
 
@@ -386,8 +388,8 @@ def _open_intakes(
     entrances, leaving = open_entrances(settings, os.environ, adoption.keepsake(ENTRANCES) or {})
     for entrance in (*entrances, *leaving):
         vacuum.add_intake(entrance)
-    touch = touch_files(settings)
-    return (*entrances, *(() if touch is None else (touch,))), leaving
+    watching = [intake for intake in (touch_files(settings), log_limit(settings.logs)) if intake is not None]
+    return (*entrances, *watching), leaving
 
 
 def _change_directory(path: str) -> None:

@@ -80,7 +80,11 @@ class Upkeep:
         return self._after_log(reopen_log(), now, f"the log {log_file()} is open again")
 
     def _rotate_log(self, _request: Request, now: float) -> Reply:
-        return self._after_log(rotate_log(time.time()), now, f"the log {log_file()} was rotated")
+        return self._after_log(
+            rotate_log(time.time(), self._resources.settings.logs.log_backupname),
+            now,
+            f"the log {log_file()} was rotated",
+        )
 
     def _after_log(self, problem: str, now: float, success: str) -> Reply:
         if problem:

@@ -264,8 +264,16 @@ def test_switching_off_what_is_not_here_is_so(tmp_path: Path, value: str) -> Non
 
 
 def test_values_of_ignored_options_are_not_resolved(tmp_path: Path) -> None:
-    (warning,) = from_ini(tmp_path, "log-backupname = /x/@(exec://date +%%Y).log\n").warnings
-    assert "'log-backupname' is an option of uWSGI" in warning
+    (warning,) = from_ini(tmp_path, "flock = /x/@(exec://date +%%Y).lock\n").warnings
+    assert "'flock' is an option of uWSGI" in warning
+
+
+@pytest.mark.parametrize("line", ["log-maxsize = 1m", "log-backupname = old.log", "log-truncate = true"])
+def test_what_is_about_a_log_file_without_one(tmp_path: Path, line: str) -> None:
+    """It would do nothing: that is said."""
+    (warning,) = from_ini(tmp_path, f"{line}\n").warnings
+    assert warning == f"app.ini:2: '{line.split()[0]}' is about a log file, and none is named (logto)"
+    assert not from_ini(tmp_path, f"{line}\nlogto = app.log\n").warnings
 
 
 @pytest.mark.parametrize("line", ["pivot-root = /jail", "namespace = /jail", "yaml = x.yaml", "exit"])

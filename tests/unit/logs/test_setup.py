@@ -141,3 +141,34 @@ def test_rotation_that_cannot_be_done(tmp_path: Path) -> None:
         """
     )
     assert (tmp_path / "moved" / "app.log").read_text().endswith("still here\n")
+
+
+def test_truncated_at_the_start_only(tmp_path: Path) -> None:
+    """log-truncate: what a former run wrote goes; a reload of this one empties nothing."""
+    path = tmp_path / "app.log"
+    path.write_text("before\n")
+    run(
+        f"""
+        from uwsgi_deploy.logs.setup import keep_log
+        settings = LogSettings(logto={str(path)!r}, log_truncate=True)
+        open_log(settings); log('first')
+        keep_log(settings); log('second')
+        """
+    )
+    assert path.read_text() == "first\nsecond\n"
+
+
+def test_rotation_to_a_name_of_ones_own(tmp_path: Path) -> None:
+    """log-backupname: the one that is there is replaced."""
+    path, backup = tmp_path / "app.log", tmp_path / "old.log"
+    backup.write_text("oldest\n")
+    run(
+        f"""
+        open_log(LogSettings(logto={str(path)!r})); log('old')
+        assert rotate_log(1.0, {str(backup)!r}) == ""
+        log('new')
+        """
+    )
+    assert path.read_text() == "new\n"
+    assert backup.read_text().startswith("old\nlogsize: 4, triggering rotation to ")
+    assert len(list(tmp_path.iterdir())) == 2

@@ -33,6 +33,12 @@ class WatchingSettings:
     touch_chain_reload: tuple[str, ...] = option(
         (), help="Reload the workers one after the other when this file is touched, appears or disappears."
     )
+    touch_logreopen: tuple[str, ...] = option(
+        (), help="Open the log file again by its name when this file is touched, appears or disappears."
+    )
+    touch_logrotate: tuple[str, ...] = option(
+        (), help="Rotate the log file when this file is touched, appears or disappears."
+    )
     touch_exec: tuple[str, ...] = option(
         (), help="Run a command when a file is touched, appears or disappears; the server does not wait for it."
     )

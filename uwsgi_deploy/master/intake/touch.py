@@ -74,6 +74,8 @@ BY_OPTION: Mapping[str, Meaning] = {
     "touch_reload": Meaning(Command.RELOAD, "grace them all", state_of_file),
     "touch_workers_reload": Meaning(Command.WORKERS_RELOAD, "workers reload", state_of_file),
     "touch_chain_reload": Meaning(Command.CHAIN_RELOAD, "chain reload", state_of_file),
+    "touch_logreopen": Meaning(Command.REOPEN_LOG, "log reopen", state_of_file),
+    "touch_logrotate": Meaning(Command.ROTATE_LOG, "log rotation", state_of_file),
     "fs_reload": Meaning(Command.RELOAD, "grace them all", state_of_tree),
     "fs_brutal_reload": Meaning(Command.BRUTAL_RELOAD, "killing them all", state_of_tree),
 }
