@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.readable import readable_launcher
 from tests.support.server import LAUNCHER, ServerProcess
 from tests.support.waiting import wait_until
 
@@ -42,6 +44,11 @@ def is_alive(pid: int) -> bool:
         return pid > 0 and ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Its children, daemons among them."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def loaded(program: str, pid: int) -> bool:
@@ -85,10 +92,8 @@ def test_a_plain_command_needs_no_shell_beside_it(directory: Path) -> None:
         server.wait_for_log(r"spawning \"sleep 1000\"")
 
         def children() -> list[str]:
-            found = []
-            for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-                found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip())
-            return [command for command in found if "1000" in command]
+            commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(server.pid)]
+            return [command.replace("\0", " ").strip() for command in commands if "1000" in command]
 
         wait_until(lambda: children() == ["sleep 1000"], 20, what="sleep to be the master's child")
 
@@ -153,6 +158,8 @@ def test_a_reload_that_fails_leaves_daemons_alone(directory: Path) -> None:
         assert server.get().body == b"served"
         assert pid_in(directory / "one.pid") == one
         assert is_alive(one)
+        server.signal(signal.SIGKILL)  # it was adopted by another image of its parent, twice
+        wait_until(lambda: not is_alive(one), 20, what="the daemon to end")
 
 
 def test_a_reload_follows_the_configuration(directory: Path) -> None:
@@ -234,3 +241,42 @@ def test_a_daemon_reads_the_servers_input_where_that_is_wanted(directory: Path) 
     with ServerProcess(*SERVED, *options, directory=directory, launcher=launcher):
         wait_until(lambda: (directory / "heard").exists(), 20, what="the daemon to read")
         assert (directory / "heard").read_text() == "said\n"
+
+
+def status_of(pid: int, field: str) -> list[str]:
+    """The words of a line of /proc/PID/status."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return next(line.split()[1:] for line in text.splitlines() if line.startswith(f"{field}:"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("options", "command", "user"),
+    [
+        (("--uid", "nobody", "--drop-after-apps"), ("--attach-daemon", "sleep 1000"), "nobody"),
+        (("--uid", "nobody", "--cap", "setuid"), ("--attach-daemon", "sleep 1000"), "nobody"),
+        (("--uid", "nobody", "--master-as-root"), ("--attach-daemon", "sleep 1000"), "root"),
+        (("--uid", "nobody", "--master-as-root"), ("--attach-daemon2", "uid=daemon,cmd=sleep 1000"), "daemon"),
+    ],
+)
+def test_whom_daemons_run_as(options: tuple[str, ...], command: tuple[str, ...], user: str) -> None:
+    """As the server's user also where the master stays root for a while; nobody else's groups or capabilities."""
+    entry = pwd.getpwnam(user)
+    served = ("--http-socket", "127.0.0.1:0", "--module", "hello")
+    with ServerProcess(*served, *options, *command, launcher=readable_launcher()) as server:
+        (pid,) = wait_until(
+            lambda: [pid for pid in children_of(server.pid) if loaded("sleep", pid)], 20, what="the daemon"
+        )
+        assert status_of(pid, "Uid") == [str(entry.pw_uid)] * 4
+        assert status_of(pid, "Gid") == [str(entry.pw_gid)] * 4
+        assert {int(group) for group in status_of(pid, "Groups")} <= set(os.getgrouplist(user, entry.pw_gid))
+        if user != "root":
+            assert int(status_of(pid, "CapEff")[0], 16) == 0
+        server.signal(signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), 20, what="the daemon to end")
+
+
+def test_a_user_that_does_not_exist_is_said_before_the_start(directory: Path) -> None:
+    with ServerProcess(*SERVED, "--attach-daemon2", "uid=nosuch,cmd=true", directory=directory, wait=False) as server:
+        assert server.wait_end() == 1
+        assert "attach-daemon2: 'true': uid: " in server.log

@@ -40,6 +40,11 @@ class DaemonSpec:
     longest_throttle: float = LONGEST_THROTTLE
 
     @property
+    def option(self) -> str:
+        """The option that it comes from."""
+        return self.key.partition(" ")[0]
+
+    @property
     def is_smart(self) -> bool:
         """Whether it outlives reloads and stops."""
         return bool(self.pidfile)

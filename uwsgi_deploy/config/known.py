@@ -90,7 +90,9 @@ NOT_YET: Mapping[str, str] = {
         signal-bufsize cache cache2""",
     "hooks": """
         hook-emperor-start hook-emperor-stop hook-emperor-reload hook-emperor-lost hook-as-mule hook-as-gateway
-        hook-as-vassal hook-as-emperor exec-as-vassal exec-as-emperor call-as-vassal call-as-vassal1 call-as-vassal3
+        hook-as-vassal hook-as-vassal-before-drop hook-as-emperor hook-as-emperor-before-vassal hook-as-emperor-setns
+        hook-as-on-demand-vassal hook-as-on-config-vassal exec-as-vassal exec-as-emperor call-as-vassal
+        call-as-vassal1 call-as-vassal3
         call-as-emperor call-as-emperor1 call-as-emperor2 call-as-emperor4 mount-as-vassal mount-as-emperor
         umount-as-vassal umount-as-emperor""",
     "statistics and alarms": """
@@ -114,7 +116,8 @@ NOT_YET: Mapping[str, str] = {
         unsubscribe-on-graceful-reload start-unsubscribed subscription-notify-socket subscription-algo
         subscription-dotsplit subscription-mountpoints subscription-mountpoint subscriptions-sign-check
         subscribe-with-modifier1 weight auto-weight legion legion-mcast legion-node legion-lord legion-unlord
-        legion-setup legion-death legion-join legion-quorum legion-scroll""",
+        legion-attach-daemon legion-smart-attach-daemon
+        legion-smart-attach-daemon2 legion-setup legion-death legion-join legion-quorum legion-scroll""",
     "internal routing": """
         route route-host route-uri route-qs route-remote-addr route-user-agent route-remote-user route-referer route-if
         route-if-not route-run route-label error-route error-route-uri error-route-status error-route-if

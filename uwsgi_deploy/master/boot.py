@@ -18,6 +18,7 @@ import uwsgi_deploy
 from uwsgi_deploy.api import module as uwsgi_module
 from uwsgi_deploy.api.functions import Surroundings
 from uwsgi_deploy.config.checks import check, require_socket
+from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.platform import activated_sockets
 from uwsgi_deploy.config.settings import Settings
@@ -50,6 +51,7 @@ from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
 from uwsgi_deploy.process.capabilities import forget_ambient
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import limit_address_space
+from uwsgi_deploy.process.daemon import identity_of
 from uwsgi_deploy.process.daemonize import Foreground, detach, detach_when_ready
 from uwsgi_deploy.process.environment import change_environment
 from uwsgi_deploy.process.exit_codes import ExitCode
@@ -306,6 +308,8 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     identity.resolve_immediate(settings.identity)
     if settings.sockets.chown_socket:
         identity.resolve_owner(settings.sockets.chown_socket, "chown-socket")
+    for spec in daemon_specs(settings.daemons):
+        identity_of(spec, settings.identity)
     return identity.resolve_identity(settings.identity)
 
 

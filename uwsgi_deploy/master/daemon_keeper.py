@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
@@ -12,11 +13,20 @@ from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.actions import Action, KillDaemon, LookAtDaemon, StartDaemon, TellDaemon
 from uwsgi_deploy.master.daemons import GRACE, Daemon, announce_throttle
 from uwsgi_deploy.master.fleet import Fleet
-from uwsgi_deploy.process.daemon import is_alive, pid_of_file, start_daemon, tell, write_pid
+from uwsgi_deploy.process import identity
+from uwsgi_deploy.process.capabilities import forget_ambient
+from uwsgi_deploy.process.daemon import identity_of, is_alive, pid_of_file, start_daemon, tell, write_pid
+from uwsgi_deploy.process.identity import Identity
 
 # A daemon that goes into the background writes its pid file a moment after its command has returned.
 LAUNCH_POLL = 1.0
 STANDARD_INPUT = 0
+
+
+def _become(who: Identity, has_capabilities: bool) -> None:
+    identity.assume(who)
+    if has_capabilities:
+        forget_ambient()
 
 
 class DaemonKeeper:
@@ -41,7 +51,13 @@ class DaemonKeeper:
         log(f'[uwsgi-daemons] {word} "{spec.command}" (uid: {os.getuid()} gid: {os.getgid()})')
         ends_with_us = daemon.ends_with_server and self._settings.workers.no_orphans
         try:
-            pid = start_daemon(spec, environ=self._environ(), stdin=self._stdin, ends_with_us=ends_with_us)
+            pid = start_daemon(
+                spec,
+                become=partial(_become, identity_of(spec, self._settings.identity), bool(self._settings.identity.cap)),
+                environ=self._environ(),
+                stdin=self._stdin,
+                ends_with_us=ends_with_us,
+            )
         except OSError as error:
             log(f'[uwsgi-daemons] cannot fork "{spec.command}": {error.strerror}')
             daemon.born = now

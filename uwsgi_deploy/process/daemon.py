@@ -6,11 +6,14 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from uwsgi_deploy.config.daemons import DaemonSpec
+from uwsgi_deploy.config.settings.identity import IdentitySettings
+from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.process import identity
 from uwsgi_deploy.process.command import start_guarded, start_shell
+from uwsgi_deploy.process.identity import Identity
 
 PIDFILE_MODE = 0o644
 LONGEST_PIDFILE = 32
@@ -20,10 +23,18 @@ CLOCK_SLACK = 60.0
 _SIMPLE = re.compile(r"(?P<program>[\w./+-]+)(?:[ \t][\w \t./:,@%+='\"~^-]*)?")
 
 
-def start_daemon(spec: DaemonSpec, *, environ: Mapping[str, str], stdin: int | None, ends_with_us: bool) -> int:
+def start_daemon(
+    spec: DaemonSpec,
+    *,
+    become: Callable[[], object],
+    environ: Mapping[str, str],
+    stdin: int | None,
+    ends_with_us: bool,
+) -> int:
     """Start the program in a session of its own and return the pid of its leader; OSError when it cannot be forked.
 
-    stdin: what it reads, None for /dev/null. ends_with_us: whether it ends when this process does, however that ends.
+    become: called in the new process, gives up what a daemon is not to have of the master's. stdin: what it reads, None
+    for /dev/null. ends_with_us: whether it ends when this process does, however that ends.
     """
 
     def prepare() -> None:
@@ -32,7 +43,7 @@ def start_daemon(spec: DaemonSpec, *, environ: Mapping[str, str], stdin: int | N
         _connect_input(spec.stdin or stdin)
         if spec.chdir:
             os.chdir(spec.chdir)
-        _become(spec)
+        become()
 
     command, is_program = _without_shell(spec.command, environ)
     if not ends_with_us or is_program:
@@ -62,14 +73,17 @@ def _connect_input(descriptor: int | None) -> None:
     os.dup2(descriptor, 0)  # inheritable from now on, also if it is 0 already
 
 
-def _become(spec: DaemonSpec) -> None:
-    """uid and gid of its own; only root may."""
-    origin = spec.key.partition(" ")[0]
-    if spec.gid:
-        os.setgroups([])
-        os.setgid(identity.group_number(spec.gid, origin))
-    if spec.uid:
-        os.setuid(identity.user_number(spec.uid, origin))
+def identity_of(spec: DaemonSpec, settings: IdentitySettings) -> Identity:
+    """Whom the daemon has to become: its own user and group, else the server's if the master has not become that one.
+
+    ConfigError, which names the daemon's option, for names that mean nothing.
+    """
+    if not (spec.uid or spec.gid):
+        return identity.resolve_identity(settings) if settings.drop_after_apps else Identity()
+    try:
+        return identity.resolve_identity(IdentitySettings(uid=spec.uid, gid=spec.gid))
+    except ConfigError as error:
+        raise ConfigError(spec.option, f"'{spec.command}': {error}") from None
 
 
 def tell(pid: int, number: int) -> None:
