@@ -28,11 +28,11 @@ REQUEST = b"GET /?%b HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: measuring\r\nAcc
 class Server:
     """`uwsgi-deploy OPTIONS` in a session of its own, on a port that the kernel chooses."""
 
-    def __init__(self, *options: str, module: str) -> None:
+    def __init__(self, *options: str, module: str, **variables: str) -> None:
         self._log = tempfile.NamedTemporaryFile("w+", prefix="measured-", suffix=".log")  # noqa: SIM115  closed by __exit__
         sockets = ("--http-socket", "127.0.0.1:0")
         command = [sys.executable, "-m", "uwsgi_deploy", *sockets, "--module", module, *options]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(APPS), str(REPOSITORY)))}
+        environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join((str(APPS), str(REPOSITORY)))}
         self.process = subprocess.Popen(
             command, cwd=APPS, env=environment, stdout=self._log, stderr=self._log, start_new_session=True
         )

@@ -229,22 +229,6 @@ def test_killed_worker_is_back_within_a_second() -> None:
         assert server.stop() == 0
 
 
-def test_worker_that_crashes_again_and_again_is_slowed_down() -> None:
-    """Respawns get rarer, and the other worker goes on serving."""
-    with ServerProcess(*HELLO, "-p", "2", "--disable-logging") as server:
-        for _ in range(4):
-            count = server.log.count("Respawned")
-            wait_until(lambda: processes(server).get("uWSGI worker 1"))
-            os.kill(processes(server)["uWSGI worker 1"], signal.SIGKILL)
-            server.wait_for_log("^Respawned uWSGI worker 1 ", count=count + 1)
-        started = time.monotonic()
-        wait_until(lambda: processes(server).get("uWSGI worker 1"))
-        os.kill(processes(server)["uWSGI worker 1"], signal.SIGKILL)
-        assert server.get("/").status == 200
-        server.wait_for_log("^Respawned uWSGI worker 1 ", count=5)
-        assert time.monotonic() - started >= 0.7  # the fifth death in a row waits 0.8 s
-
-
 def test_worker_that_ends_in_a_request() -> None:
     """An application that ends its process loses that request only."""
     with ServerProcess(*HELLO) as server:
@@ -262,17 +246,16 @@ def test_worker_told_by_somebody_else() -> None:
         assert server.get("/").status == 200
 
 
-def test_lost_template_is_loaded_again_when_needed() -> None:
-    """The workers do not notice that the template died; the next birth loads the application again."""
+def test_lost_template_is_loaded_again() -> None:
+    """The workers do not notice that the template died; a new one is there before it is needed."""
     with ServerProcess(*HELLO, "-p", "2") as server:
         template = processes(server)["uWSGI template"]
         os.kill(template, signal.SIGKILL)
         server.wait_for_log(rf"^the template \(pid: {template}\) died, killed by signal 9")
         assert server.get("/").status == 200
-        assert "uWSGI template" not in processes(server)
+        wait_until(lambda: processes(server).get("uWSGI template", template) != template, what="another template")
         os.kill(server.worker_pids[2], signal.SIGKILL)
         server.wait_for_log("^Respawned uWSGI worker 2 ")
-        assert processes(server)["uWSGI template"] != template
         assert server.stop() == 0
 
 

@@ -52,7 +52,7 @@ from uwsgi_deploy.master.observe import Observer
 from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
 from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
 from uwsgi_deploy.master.reexecution import Reexecution
-from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
+from uwsgi_deploy.master.reload_rows import ReloadKind
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
@@ -384,7 +384,7 @@ class Executor:
     def _replace_master(self, _action: ReplaceMaster) -> None:
         fleet = self._fleet
         assert fleet.reload is not None
-        fleet.reload.stage = Stage.LOADING
+        fleet.begin_loading()
         if not self.reexecution.is_tried:
             return  # a restart of a server whose configuration cannot be read again
         error = self.reexecution.succeed()  # returns only with an error

@@ -408,6 +408,12 @@ class Fleet:
             running.again_kind = kind
         return running.again
 
+    def begin_loading(self) -> None:
+        """The running reload loads the new application. A template that was started meanwhile, for another that died,
+        has the old settings."""
+        assert self.reload is not None
+        self.reload.stage, self.reload.beyond = Stage.LOADING, self.last_generation
+
     def end_reload(self, *, ok: bool, message: str) -> Reload:
         """The running reload is over; one that waits begins. Returns the one that ended."""
         ended = self.reload

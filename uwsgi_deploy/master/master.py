@@ -23,7 +23,7 @@ from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
-from uwsgi_deploy.master.policies.respawn import failures_after, pause_after
+from uwsgi_deploy.master.policies.respawn import MOST_FAILED_STARTS, failures_after, pause_after
 from uwsgi_deploy.master.reexecution import CANNOT_RUN
 from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.master.reloading import Reloading
@@ -303,7 +303,10 @@ class Master:
         if ended.code == CANNOT_RUN:
             # A server that became another user, or lives in a jail, may have no access to what started it.
             log(f"*** WARNING: {failure}: settings stay as they are, the application is loaded anew ***")
-            fleet.reload.stage = Stage.EMPTYING if fleet.reload.kind is ReloadKind.RESTART else Stage.LOADING
+            if fleet.reload.kind is ReloadKind.RESTART:
+                fleet.reload.stage = Stage.EMPTYING
+            else:
+                fleet.begin_loading()
         elif failure:
             self._cancel_reload(failure)
         else:
@@ -311,6 +314,7 @@ class Master:
 
     def _bury_worker(self, worker: Worker, ended: Exit, now: float) -> None:
         fleet = self._fleet
+        served = self._scoreboard.is_ready(worker.wid, worker.bank, worker.pid)
         self._scoreboard.vacate(worker.wid, worker.bank)
         slot = fleet.slot(worker.wid)  # looked up first: one beyond the server's size goes with its last worker
         fleet.gone(worker)
@@ -329,8 +333,9 @@ class Master:
             log(f"worker {worker.wid} killed successfully (pid: {worker.pid})")
             return
         if worker.case is None:  # else it worked, and was killed for what it did
-            slot.failures = failures_after(slot.failures, now - worker.born)
-            slot.not_before = now + pause_after(slot.failures)
+            killed = ended.signal == signal.SIGKILL
+            slot.failures = failures_after(slot.failures, now - worker.born, served=served, killed=killed)
+            slot.not_before = now + pause_after(slot.failures, served=served)
         reload = fleet.reload
         if reload is not None and slot.failures >= MOST_FAILED_SUCCESSORS and not fleet.is_old(worker):
             self._cancel_reload(f"worker {slot.wid} of the new application ends at once, {ended.describe()}")
@@ -343,6 +348,20 @@ class Master:
             log(f"DAMN ! worker {worker.wid} (pid: {worker.pid}) died{how} :( trying respawn ...")
         else:
             log(f"worker {worker.wid} (pid: {worker.pid}) ended without being asked by the master, trying respawn ...")
+        if slot.failures == MOST_FAILED_STARTS and not served:
+            self._judge_starts(slot.wid, ended, now)
+
+    def _judge_starts(self, wid: int, ended: Exit, now: float) -> None:
+        """A worker ends again and again before it serves: if the server has not started yet, it cannot."""
+        fleet = self._fleet
+        verdict = f"worker {wid} ended {MOST_FAILED_STARTS} times in a row soon after its birth, {ended.describe()}"
+        if fleet.booted:
+            log(f"*** {verdict}: trying again every few seconds ***")
+        elif self._waits_for_fixes:
+            fleet.awaits_change = True
+            log(f"*** {verdict}: waiting until one of the application's files changes ***")
+        else:
+            fleet.begin_stop(now, error=AppLoadError(f"{verdict}: the server cannot start"))
 
     def _bury_template(self, template: Template, ended: Exit, now: float) -> None:
         fleet = self._fleet
@@ -356,22 +375,24 @@ class Master:
             return
         if template.ready:
             self._note_lost_target(template)
-            log(
-                f"the template (pid: {template.pid}) died, {ended.describe()}; "
-                "the application is loaded again when a worker is needed"
-            )
+            log(f"the template (pid: {template.pid}) died, {ended.describe()}; the application is loaded again")
             return
         reason = f"the process that loaded the application ended while loading it, {ended.describe()}"
-        if not fleet.booted and fleet.stop is None:
+        if not fleet.booted:
             fleet.begin_stop(now, error=AppLoadError(reason))
             return
-        log(reason)
-        self._give_up_new_code(reason, now)
+        log(reason if fleet.reload is not None else f"{reason} :( trying again...")
+        fleet.template_failures += 1
+        fleet.template_not_before = now + pause_after(fleet.template_failures)
+        self._cancel_reload(reason)
 
     def _note_lost_target(self, template: Template) -> None:
         """A reload whose template died loads the application once more; its workers of that generation are old now."""
         reload = self._fleet.reload
-        if reload is None or reload.target != template.generation or reload.kind is ReloadKind.RETURN:
+        if reload is None or reload.target != template.generation:
+            return
+        if reload.kind is ReloadKind.RETURN:
+            self._cancel_reload("the process that holds the former application died")
             return
         reload.stage, reload.target, reload.losses = Stage.LOADING, None, reload.losses + 1
         if reload.losses >= MOST_FAILED_SUCCESSORS:

@@ -17,8 +17,14 @@ from uwsgi_deploy.master.actions import (
     StopTemplate,
     WakeAt,
 )
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
-from uwsgi_deploy.master.policies.respawn import failures_after, pause_after, respawn
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Template, Worker
+from uwsgi_deploy.master.policies.respawn import (
+    FIRST_PAUSE,
+    MOST_FAILED_STARTS,
+    failures_after,
+    pause_after,
+    respawn,
+)
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE, farewell, mercy, stop
 
 
@@ -65,10 +71,30 @@ def test_template_comes_first() -> None:
     assert list(respawn(fleet, 0.0)) == [OrderWorker(1, 0), OrderWorker(2, 0)]
 
 
-def test_lost_template_is_loaded_when_needed() -> None:
-    """A template that died is replaced only when a worker is missing."""
+def test_lost_template_is_loaded_again() -> None:
+    """A template that died is replaced at once, so that the next worker does not wait for an import."""
+    fleet = fleet_of(1, template=False)
+    add_worker(fleet, 1)
+    fleet.booted = True
+    assert list(respawn(fleet, 0.0)) == [StartTemplate()]
+    fleet.begin_reload(ReloadKind.WHOLE)
+    assert list(respawn(fleet, 0.0)) == []  # the reload brings one
+
+
+def test_reload_of_the_workers_gets_its_template() -> None:
+    """It needs one that loads the application; that one died and no worker is missing."""
+    fleet = fleet_of(1, template=False)
+    add_worker(fleet, 1)
+    fleet.booted = True
+    fleet.begin_reload(ReloadKind.WORKERS)
+    assert list(respawn(fleet, 0.0)) == [StartTemplate()]
+
+
+def test_template_that_fails_again_and_again_is_loaded_when_needed() -> None:
+    """Workers that serve do without a template whose application cannot be loaded any more."""
     fleet = fleet_of(1, template=False)
     worker = add_worker(fleet, 1)
+    fleet.booted, fleet.template_failures = True, MOST_FAILED_STARTS
     assert list(respawn(fleet, 0.0)) == []
     fleet.gone(worker)
     assert list(respawn(fleet, 0.0)) == [StartTemplate()]
@@ -124,6 +150,19 @@ def test_back_off_over_simulated_time() -> None:
     assert pause_after(10_000) == 5.0
     assert failures_after(failures, lifetime=10.0) == 0
     assert pause_after(0) == 0.0
+
+
+def test_worker_that_served_is_replaced_soon() -> None:
+    """Requests that kill workers do not keep the service down; they still count against a new version."""
+    assert failures_after(2, lifetime=0.5, served=True) == 3
+    assert failures_after(MOST_FAILED_STARTS - 1, lifetime=0.5, served=True) == MOST_FAILED_STARTS - 1
+    assert pause_after(10_000, served=True) == FIRST_PAUSE
+
+
+def test_killed_worker_is_no_failed_start() -> None:
+    """SIGKILL comes from outside; only who had not served yet may have been killed for what a start needs."""
+    assert failures_after(3, lifetime=0.5, served=True, killed=True) == 0
+    assert failures_after(3, lifetime=0.5, served=False, killed=True) == 4
 
 
 # --- stop and mercy ---------------------------------------------------------------------------------------------------

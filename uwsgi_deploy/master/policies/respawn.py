@@ -1,7 +1,9 @@
-"""Every slot has a worker: replace those that ended, with growing pauses for those that end soon after their birth.
+"""Every slot has a worker, and there is a template: replace what ended, with growing pauses for failed starts.
 
-Pure: reads the fleet, returns actions; never waits. The pause is per worker number, so that one that crashes at once
-does not hold up its siblings.
+The pause is per worker number, so that one that crashes at once does not hold up its siblings. It grows for workers
+that end before they serve. One that has served shows that its successor can: pauses must not keep the service down
+because of a request that kills, so they stay short; and who was killed with SIGKILL (by an operator, or by the kernel
+that needed memory) did not fail at all. Pure: reads the fleet, returns actions; never waits.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from uwsgi_deploy.master.reload_rows import Stage
 SOUND_LIFE = 10.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+# So many failed starts of a worker in a row are called what they are; a server that never served ends.
+MOST_FAILED_STARTS = 5
 
 
 def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
-    """Order workers for slots that have none; load a template first when there is none."""
+    """Order workers for slots that have none; load a template when there is none."""
     if fleet.stop is not None or fleet.awaits_change:
         return
     if fleet.reload is not None and fleet.reload.stage is Stage.EMPTYING:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
-    if not needy and (fleet.booted or fleet.active):
-        return  # a server that starts without workers (cheap) still wants to know whether its application loads
     if fleet.template is None:
-        if fleet.candidate is None and fleet.template_not_before <= now:
+        if (needy or _is_wanted(fleet)) and fleet.candidate is None and fleet.template_not_before <= now:
             yield StartTemplate()
         return
     for slot in needy:
@@ -36,6 +38,19 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
         # A template from before the number of workers grew cannot fork those that are new.
         if bank is not None and slot.wid <= fleet.template.processes:
             yield OrderWorker(slot.wid, bank)
+
+
+def _is_wanted(fleet: Fleet) -> bool:
+    """Whether there should be a template although no worker is missing.
+
+    While the server serves, so that a worker that dies later does not wait for an import; not when loading fails again
+    and again, nor when a reload is about to bring one. A reload that replaces workers needs one. A server that starts
+    without workers (cheap) wants to know whether its application loads.
+    """
+    if not fleet.booted:
+        return not fleet.active
+    brings_one = fleet.reload is not None and fleet.reload.stage is not Stage.ROLLING
+    return not brings_one and fleet.template_failures < MOST_FAILED_STARTS
 
 
 def _needs_worker(slot: WorkerSlot, now: float) -> bool:
@@ -46,13 +61,16 @@ def _needs_worker(slot: WorkerSlot, now: float) -> bool:
     return slot.wanted and not slot.staying and slot.free_bank is not None and slot.not_before <= now
 
 
-def pause_after(failures: int) -> float:
-    """Seconds until the next try after so many short lives in a row: 0, 0.1, 0.2, 0.4 … 5."""
+def pause_after(failures: int, *, served: bool = False) -> float:
+    """Seconds until the next try after so many short lives in a row: 0, 0.1, 0.2, 0.4 … 5; at most 0.1 after a worker
+    that served."""
     if failures <= 1:
         return 0.0
-    return min(FIRST_PAUSE * 2.0 ** min(failures - 2, 10), LONGEST_PAUSE)
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 2, 10), FIRST_PAUSE if served else LONGEST_PAUSE)
 
 
-def failures_after(failures: int, lifetime: float) -> int:
-    """Short lives in a row, after one more unexpected end."""
-    return failures + 1 if lifetime < SOUND_LIFE else 0
+def failures_after(failures: int, lifetime: float, *, served: bool = False, killed: bool = False) -> int:
+    """Short lives in a row, after one more unexpected end. served: it had begun to accept. killed: with SIGKILL."""
+    if lifetime >= SOUND_LIFE or (served and killed):
+        return 0
+    return min(failures + 1, MOST_FAILED_STARTS - 1) if served else failures + 1
