@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
     [
         ("idle_connections.py", "--idle", "300", "--slow", "30", "--seconds", "1"),
         ("kill_worker.py", "--kills", "2"),
+        ("kill_storm.py", "--kills", "30", "--seconds", "2"),
         ("stop_under_load.py", "--rounds", "2"),
         ("stop_under_load.py", "--rounds", "2", "--processes", "1", "--threads", "4"),
         ("memory.py", "--workers", "1,2", "--seconds", "0.5", "--module", "hello"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.client import RawClient
+from tests.support.client import ConnectionEnded, RawClient
 from tests.support.server import REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 
@@ -24,6 +25,15 @@ def workers_of(server: ServerProcess) -> dict[int, str]:
     """pid -> title of the worker processes that live."""
     titles = {pid: title_of(pid) for pid in server.session_pids()}
     return {pid: title for pid, title in titles.items() if "uWSGI worker" in title}
+
+
+def template_of(server: ServerProcess) -> int:
+    """The template."""
+    return next(pid for pid in server.session_pids() if "uWSGI template" in title_of(pid))
+
+
+HTTP = ("--http-socket", "127.0.0.1:0", "--pythonpath", str(REPOSITORY))
+HELLO = (*HTTP, "--module", "hello")
 
 
 def ask_pid(server: ServerProcess) -> int:
@@ -61,3 +71,128 @@ def test_template_dies_around_a_fork(place: str, tmp_path: Path) -> None:
         assert server.stop(timeout=60) == 0
         assert server.session_pids() == set()
         assert server.log.count("buried after") == 2
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_worker_that_is_killed_again_and_again() -> None:
+    """SIGKILL comes from outside: the only worker is replaced at once, however often."""
+    with ServerProcess(*HELLO) as server:
+        started = time.monotonic()
+        for _ in range(9):
+            os.kill(ask_pid(server), signal.SIGKILL)
+        assert ask_pid(server)
+        assert time.monotonic() - started < 6  # with pauses that double it would take twelve
+        assert "cannot" not in server.log
+
+
+def test_request_that_kills_does_not_keep_the_service_down() -> None:
+    """An application that ends its process in a request, again and again: the next client waits a moment."""
+    with ServerProcess(*HELLO) as server:
+        started = time.monotonic()
+        for _ in range(9):
+            with server.connect() as client, pytest.raises(ConnectionEnded):
+                client.get("/exit?3")
+        assert server.get("/").status == 200
+        assert 0.5 < time.monotonic() - started < 6
+
+
+def test_worker_that_dies_at_its_birth_ends_a_start(tmp_path: Path) -> None:
+    """Nothing ever served: a few tries, then the server says so and ends."""
+    dies = tmp_path / "dies"
+    dies.touch()
+    options = (*HTTP, "--module", "tests.support.apps.dying_birth", "--lazy-apps", "-p", "2")
+    with ServerProcess(*options, environment={"DIES": str(dies)}, wait=False) as server:
+        assert server.wait_end(timeout=60) == 22
+        assert server.log.splitlines()[-1].endswith(
+            " ended 5 times in a row soon after its birth, killed by signal 9: the server cannot start"
+        )
+        assert server.session_pids() == set()
+
+
+def test_worker_that_dies_at_its_birth_later(tmp_path: Path) -> None:
+    """Workers cannot be born any more: tries get rarer, the log says so once, the others serve, and it ends well."""
+    dies = tmp_path / "dies"
+    options = (*HTTP, "--module", "tests.support.apps.dying_birth", "--lazy-apps", "-p", "2")
+    with ServerProcess(*options, environment={"DIES": str(dies)}, timeout=60) as server:
+        dies.touch()
+        os.kill(server.worker_pids[1], signal.SIGKILL)
+        server.wait_for_log(r"^\*\*\* worker 1 ended 5 times in a row .*: trying again every few seconds", timeout=30)
+        assert ask_pid(server) == server.worker_pids[2]
+        tries = server.log.count("Respawned uWSGI worker 1 ")
+        dies.unlink()
+        server.wait_for_log(r"^Respawned uWSGI worker 1 ", count=tries + 1, timeout=30)
+        os.kill(server.worker_pids[2], signal.SIGSTOP)  # only the new one can answer
+        assert ask_pid(server) == server.worker_pids[1]
+
+
+def test_fork_refused_to_the_template(tmp_path: Path) -> None:
+    """The system has no room for another process: logged, tried again with pauses, while the others serve."""
+    refused = tmp_path / "refused"
+    options = (*HTTP, "--module", "tests.support.apps.refused_fork", "-p", "2")
+    with ServerProcess(*options, environment={"REFUSED": str(refused)}) as server:
+        refused.touch()
+        os.kill(server.worker_pids[1], signal.SIGKILL)
+        line = r"^\*\*\* worker 1 cannot be forked: Resource temporarily unavailable \*\*\*$"
+        server.wait_for_log(line, count=4)
+        assert ask_pid(server) == server.worker_pids[2]
+        refused.unlink()
+        server.wait_for_log("^Respawned uWSGI worker 1 ")
+        assert server.stop() == 0
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def test_template_that_dies_while_it_loads(tmp_path: Path) -> None:
+    """Tried again a few times, then only when it is needed; the workers serve, and it ends well."""
+    dies = tmp_path / "dies"
+    options = (*HTTP, "--module", "tests.support.apps.dying_birth", "--auto-procname")
+    with ServerProcess(*options, environment={"DIES": str(dies)}) as server:
+        dies.touch()
+        os.kill(template_of(server), signal.SIGKILL)
+        line = "^the process that loaded the application ended while loading it, killed by signal 9"
+        server.wait_for_log(line, count=5)
+        worker = ask_pid(server)
+        assert worker in workers_of(server)
+        dies.unlink()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for_log("^Respawned uWSGI worker 1 ")
+        assert ask_pid(server) != worker
+        assert server.stop() == 0
+
+
+def test_template_that_dies_loading_in_a_reload(tmp_path: Path) -> None:
+    """The old generation serves on, and the next reload finds nothing in its way."""
+    dies = tmp_path / "dies"
+    options = (*HTTP, "--module", "tests.support.apps.dying_birth", "--auto-procname", "-p", "2")
+    with ServerProcess(*options, environment={"DIES": str(dies)}) as server:
+        before = set(workers_of(server))
+        dies.touch()
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"^\*\*\* reload cancelled: .* ended while loading it, killed by signal 9", timeout=30)
+        assert set(workers_of(server)) == before
+        dies.unlink()
+        reload_wholly(server, before)
+        assert server.stop() == 0
+
+
+def test_template_that_dies_forking_in_a_reload(tmp_path: Path) -> None:
+    """The application is loaded once more, and the reload completes."""
+    order = tmp_path / "die-at"
+    options = (*HTTP, "--module", "tests.support.apps.dying_template", "--auto-procname", "-p", "2")
+    with ServerProcess(*options, environment={"DIE_AT": str(order)}) as server:
+        before = set(workers_of(server))
+        order.write_text("before")
+        reload_wholly(server, before)
+        assert not order.exists()
+        assert server.stop() == 0
+
+
+def reload_wholly(server: ServerProcess, before: set[int]) -> None:
+    """SIGHUP, and wait until it has replaced the workers `before`."""
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(r"^\*\*\* reload complete: ", timeout=60)
+    wait_until(lambda: len(after := set(workers_of(server))) == 2 and not after & before, 30, what="new workers")
+    assert ask_pid(server) in workers_of(server)
