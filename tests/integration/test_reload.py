@@ -136,12 +136,12 @@ def test_master_executes_itself(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_under_load() -> None:
-    """Ten reloads, keep-alive and one-shot clients: every request is answered, and the master does not grow."""
+    """Four reloads, keep-alive and one-shot clients: every request is answered, and the master does not grow."""
     with ServerProcess(*HELLO, "-p", "2") as server:
         reload(server)
         before, memory = descriptors(server.pid), private_memory(server.pid)
         with load(server) as lost:
-            for _ in range(10):
+            for _ in range(4):
                 reload(server)
         assert lost == []
         wait_until(lambda: len(workers(server)) == 2)
@@ -196,7 +196,7 @@ def test_mercy_runs_through_it() -> None:
 
 def test_signals_during_it_are_obeyed() -> None:
     """SIGTERM right after SIGHUP, at any moment of the reload, stops the server in order."""
-    for delay in (0.0, 0.2, 0.5, 0.8):
+    for delay in (0.0, 0.15, 0.4):
         with ServerProcess(*HELLO, "--pidfile", "app.pid") as server:
             server.signal(signal.SIGHUP)
             time.sleep(delay)

@@ -69,6 +69,9 @@ __all__ = ["Executor", "Resources"]
 TEMPLATE_GRACE = 2.0
 # How long a child may take to read the configuration: with a framework it checks the project, and may ask a database.
 CHECK_TIME = 120.0
+# What may have changed the reload: the policies have to look once more, though nothing else may happen for long.
+LEAD_TO_MORE = frozenset({CheckConfiguration, ReplaceMaster, StartTemplate, FinishReload, GiveUpReload})
+SOON = 0.001
 
 
 class Executor:
@@ -81,6 +84,8 @@ class Executor:
             self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
         self._now = 0.0
         self.reexecution = Reexecution(resources, fleet, observer)
+        if self._autoreload is not None:
+            self.reexecution.keep("autoreload", self._autoreload.keepsake)
         stacks = resources.stacks
         self.reexecution.keep("stacks", lambda: (stacks.descriptors, stacks.descriptors))
         entrances = [intake for intake in resources.intakes if isinstance(intake, Entrance)]
@@ -121,10 +126,21 @@ class Executor:
     def _at_present(self, step: Callable[[Any, float], None]) -> Callable[[Any], None]:
         return lambda action: step(action, self._now)
 
+    def adopt_watcher(self, kept: Any) -> None:
+        """Take over py-autoreload's watcher from the former image, if it left one."""
+        if kept is None:
+            return
+        if self._autoreload is None:
+            autoreload.dismiss_watcher(kept)
+        else:
+            self._autoreload.adopt(kept)
+
     def perform(self, action: Action, now: float) -> None:
         """Do what the action says; `now` is the instant it was decided at."""
         self._now = now
         self._steps[type(action)](action)
+        if type(action) in LEAD_TO_MORE:
+            self._wake_at(WakeAt(now + SOON))
 
     def _wake_at(self, action: WakeAt) -> None:
         self._fleet.alarm = min(self._fleet.alarm or action.instant, action.instant)

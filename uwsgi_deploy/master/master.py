@@ -120,6 +120,7 @@ class Master:
         adopt_daemons(self._fleet.daemons, adoption.keepsake(KEEPSAKE) or ())
         for generation, end in adoption.channels():
             self._observer.attach(generation, end)
+        self._executor.adopt_watcher(adoption.keepsake("autoreload"))
         adoption.settle()
         self._unheeded = adoption.signals()
         if self._fleet.reload is None:

@@ -1,8 +1,8 @@
 """The watcher: a process of py-autoreload that tells the master when a file changes that the application was made of.
 
 It learns the files from the processes that import them (`imported`) and looks at them every few moments; with
-watchfiles it is woken at once, and looks then. It outlives templates, knows nothing of the application, and ends when
-the master does or replaces itself.
+watchfiles it is woken at once, and looks then. It outlives templates and images of the master, knows nothing of the
+application, and ends when the master does or wants no more of it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _until_told(context: WatcherContext, watched: Watched, watch: Callable[..., 
 
 
 def _receive(context: WatcherContext, watched: Watched) -> None:
-    """Take all reports; MasterGone when the master has ended or has replaced itself."""
+    """Take all reports; MasterGone when the master has ended or has closed its end."""
     while True:
         ready, _, _ = select.select([context.reports, context.master], [], [], 0)
         if context.master in ready and not context.master.recv(1):

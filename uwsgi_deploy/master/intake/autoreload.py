@@ -1,7 +1,7 @@
 """py-autoreload's side in the master: the watcher process (see `worker.watcher`), and reloads when it tells a change.
 
-A watcher is started with a template when none lives; it ends with the master's image, because the master's end of
-their socket does not survive an exec.
+A watcher is started with a template when none lives. It outlives the master's image: one that returns to what was
+before starts no template, and still has to hear when broken code is mended.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.logs.setup import log
@@ -63,6 +64,23 @@ class Autoreload:
         self._end, self._reports, self._rest = ours, outgoing, b""
         self._observer.watch(ours.fileno(), self.read)
 
+    def keepsake(self) -> tuple[Any, tuple[int, ...]]:
+        """The watcher, for the master's next image."""
+        if self._end is None or self._reports is None:
+            return None, ()
+        descriptors = (self._end.fileno(), self._reports.fileno())
+        return (descriptors, self._interval, self._settings.autoreload, self._rest), descriptors
+
+    def adopt(self, kept: Any) -> None:
+        """Go on with the former image's watcher; one that was started with other settings is let go."""
+        descriptors, interval, at_once, rest = kept
+        if (interval, at_once) != (self._interval, self._settings.autoreload):
+            dismiss_watcher(kept)
+            return
+        self._end, self._reports = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        self._rest = rest
+        self._observer.watch(self._end.fileno(), self.read)
+
     def reporter(self, started: int) -> Reporter | None:
         """With which a template and its workers tell their files; None when there is no watcher."""
         if self._reports is None:
@@ -95,6 +113,12 @@ class Autoreload:
         self._reports.close()
         self._end = self._reports = None
         log("the watcher of autoreload has ended; another one comes with the next reload")
+
+
+def dismiss_watcher(kept: Any) -> None:
+    """Let a watcher of the former image go: it ends when the other end of its socket is closed."""
+    for descriptor in kept[0]:
+        os.close(descriptor)
 
 
 def wanted(settings: WatchingSettings) -> bool:
