@@ -13,6 +13,7 @@ import pytest
 
 import uwsgi_deploy
 from tests.architecture.sources import PACKAGES, REPOSITORY
+from uwsgi_deploy.cli.verbs import PLACE_ARGUMENTS, VERBS
 from uwsgi_deploy.config.controls import CONTROLS_BY_NAME
 from uwsgi_deploy.config.schema import BY_NAME
 
@@ -74,8 +75,10 @@ def command_lines(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=identify)
 def test_named_options_exist(document: Path) -> None:
-    """Options in shown commands are options of the server, or of the framework's command."""
-    known = {*BY_NAME, *CONTROLS_BY_NAME, "help", "version", "app", "skip-checks", "settings", "debug", "host", "port"}
+    """Options in shown commands are options of the server, of a verb, or of the framework's command."""
+    verbs = {argument.name for verb in VERBS for argument in (*PLACE_ARGUMENTS, *verb.arguments)}
+    frameworks = {"help", "version", "app", "skip-checks", "settings", "debug", "host", "port"}
+    known = {*BY_NAME, *CONTROLS_BY_NAME, *verbs, *frameworks}
     lines = [line for line in command_lines(document.read_text(encoding="utf-8")) if not OTHER_PROGRAMS.search(line)]
     assert [name for line in lines for name in LONG_OPTION.findall(line) if name not in known] == []
 
