@@ -211,6 +211,24 @@ def test_the_verbs_find_the_projects_server(project: Project) -> None:
         assert run(project, [*manage, "status"]).returncode in (3, 4)
 
 
+def test_a_failed_reload_is_told(project: Project) -> None:
+    """manage.py uwsgi reload --wait: exit code and reason; the old code serves on. And restart."""
+    urls = project.directory / "company/sites/main/urls.py"
+    right = urls.read_text()
+    with ServerProcess("127.0.0.1:0", launcher=project.manage) as server:
+        manage = [*project.manage[:-1], "uwsgi"]
+        urls.write_text("def broken(:\n")
+        result = run(project, [*manage, "reload", "--wait"])
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "SyntaxError" in result.stderr
+        assert str(urls) in result.stderr
+        assert facts(server)["wsgi"] is True
+        urls.write_text(right.replace('"wsgi":', '"mended": True, "wsgi":'))
+        assert run(project, [*manage, "restart"]).returncode == 0
+        assert facts(server)["mended"] is True
+        assert "replacing worker 1" in run(project, [*manage, "workers", "recycle", "1"]).stdout
+
+
 @pytest.mark.parametrize("broken_at", ["start", "later"])
 def test_reload(project: Project, broken_at: str) -> None:
     """--reload serves changed code; broken code is shown and waited for, also when it was broken from the beginning."""

@@ -223,6 +223,24 @@ def test_the_verbs_find_the_applications_server(directory: Path) -> None:
         assert server.wait_end(1) == 0
 
 
+def test_a_failed_reload_is_told(directory: Path) -> None:
+    """flask uwsgi reload --wait: exit code and reason; the old code serves on. And restart."""
+    source = directory / "hello.py"
+    right = source.read_text()
+    flask = [*FLASK, "--app", "hello", "uwsgi"]
+    with ServerProcess("--port", "0", directory=directory, launcher=launcher("--app", "hello")) as server:
+        before = facts(server)
+        source.write_text("def broken(:\n")
+        result = verb(server, "reload", "--wait", launcher=flask)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "SyntaxError" in result.stderr
+        assert facts(server) == before
+        source.write_text(f"{right}\n# mended\n")
+        assert verb(server, "restart", launcher=flask).returncode == 0
+        assert facts(server)
+        assert "replacing worker 1" in verb(server, "workers", "recycle", "1", launcher=flask).stdout
+
+
 @pytest.mark.parametrize("broken_at", ["start", "later"])
 def test_reload(directory: Path, broken_at: str) -> None:
     """--reload serves changed code; broken code is shown and waited for, also when it was broken from the beginning."""
