@@ -20,9 +20,10 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from math import inf
 from struct import Struct
 
@@ -103,21 +104,25 @@ class CoreRecords:
     """The cores' records of one worker process, for that process to write."""
 
     def __init__(self, memory: mmap.mmap, offset: int, cores: int) -> None:
-        self._memory = memory
-        self._offsets = [offset + core * CORE_SLOTS * SLOT_BYTES for core in range(cores)]
+        # What `begin` and `end` do, for callers on the request path, whom a call less saves a fifth of the time: for
+        # each core what writes its record (started, deadline, the user's deadline, the request), and its slot STARTED,
+        # as an integer, because 0 has the same bits as 0.0 and takes half as long.
+        self.writers: list[Callable[[float, float, float, bytes], None]] = [
+            partial(_CORE.pack_into, memory, offset + core * CORE_SLOTS * SLOT_BYTES) for core in range(cores)
+        ]
         size = cores * CORE_SLOTS * SLOT_BYTES
         view = memoryview(memory)[offset : offset + size]
         self._instants, self._integers = view.cast("d"), view.cast("Q")
-        self._write = _CORE.pack_into
+        self.started = self._integers[CoreField.STARTED :: CORE_SLOTS]
 
     def begin(self, core: int, started: float, deadline: float, request: str) -> None:
         """A request begins on `core`. request: `ADDRESS METHOD URI`, of which the first 512 bytes are kept."""
         # One call for all: measured at 0.2 µs, half of what the same takes as separate stores.
-        self._write(self._memory, self._offsets[core], started, deadline, inf, request.encode("utf-8", "replace"))
+        self.writers[core](started, deadline, inf, request.encode("utf-8", "replace"))
 
     def end(self, core: int) -> None:
         """The request on `core` is over."""
-        self._instants[core * CORE_SLOTS] = 0.0
+        self.started[core] = 0
 
     def set_user_deadline(self, core: int, deadline: float) -> None:
         """The application wants its request to end by then."""
@@ -125,7 +130,7 @@ class CoreRecords:
 
     def core_of(self, thread: int) -> int | None:
         """Which core a thread is; None when it is none."""
-        for core in range(len(self._offsets)):
+        for core in range(len(self.writers)):
             if self._integers[core * CORE_SLOTS + CoreField.THREAD] == thread:
                 return core
         return None

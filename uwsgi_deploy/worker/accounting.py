@@ -17,7 +17,7 @@ from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
-from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, UNREADABLE, Outcome
+from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, SERVED, UNREADABLE, Outcome
 from uwsgi_deploy.wsgi.response import Response
 
 Write: TypeAlias = Callable[[str], None]
@@ -38,6 +38,7 @@ class Accounting:
         self._settings, self._write = settings, write
         self._record = scoreboard.record(wid)
         self._cores = scoreboard.core_records(wid)
+        self._begin_on, self._started = self._cores.writers, self._cores.started
         self._time_limit = all_settings.harakiri.harakiri or inf
         self._clock_offset = time() - monotonic()
         self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
@@ -66,11 +67,11 @@ class Accounting:
     def begin(self, environ: Environ, started: float, core: int) -> None:
         """A request is about to run on `core`: tell the master, which sees to its deadline."""
         request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
-        self._cores.begin(core, started, started + self._time_limit, request)
+        self._begin_on[core](started, started + self._time_limit, inf, request.encode())
 
     def end(self, core: int) -> None:
         """The request is over, with everything that belongs to it."""
-        self._cores.end(core)
+        self._started[core] = 0
 
     def count(self, response: Response, duration: float, outcome: Outcome) -> None:
         """Update the scoreboard record, whose only writer this process is: plain stores, no reads."""
@@ -82,7 +83,7 @@ class Accounting:
         record[_TX] = sent
         self._running = running = self._running + duration
         record[_RUNNING] = int(running * 1_000_000)
-        if outcome is FAILED or outcome is CUT:
+        if outcome is not SERVED and (outcome is FAILED or outcome is CUT):
             record[_EXCEPTIONS] += 1
 
     def wants_line(self, status: int, duration: float) -> bool:
