@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import statistics
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import ConnectionEnded
+from tests.support.client import ConnectionEnded, RawClient
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
+from uwsgi_deploy.protocol.uwsgi import encode_variables
 
 STUCK = ("--http-socket", "127.0.0.1:0", "--module", "stuck", "--disable-logging")
 LIMIT = 1.0
@@ -166,6 +168,80 @@ def test_graceful_signal_that_does_not_help() -> None:
         assert len(re.findall(r"^HARAKIRI: -- (?:syscall|wchan)> \S", server.log, re.M)) == 4
 
 
+def test_body_that_does_not_come() -> None:
+    """A request that waits for its body inside of the application is overdue; one whose body is read before is not."""
+    head = b"POST /read HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n12345"
+    with ServerProcess(*STUCK, "--harakiri", "1") as server, server.connect(timeout=30) as client:
+        client.send(head)
+        pid = pid_of(server)
+        time.sleep(1.5)
+        client.send(b"67890")
+        assert client.receive().body == b"10"
+        assert pid_of(server) == pid
+        assert "HARAKIRI" not in server.log
+    with ServerProcess(*STUCK, "--harakiri", "1", "--post-buffering", "0") as server, server.connect() as client:
+        client.send(head)
+        with pytest.raises(ConnectionEnded):
+            client.receive()
+        server.wait_for_log(r"^HARAKIRI: POST /read from 127\.0\.0\.1 has run for ")
+        assert "in stuck_in_read" in server.log
+
+
+def test_client_that_does_not_take_its_answer() -> None:
+    """A whole answer keeps no core busy, however long it takes; a stream does."""
+    with ServerProcess(*STUCK, "--harakiri", "1") as server, server.connect(timeout=30) as client:
+        client.send(ask("/large"))
+        pid = pid_of(server)
+        time.sleep(1.5)
+        assert len(client.receive().body) == 16 << 20
+        assert pid_of(server) == pid
+        assert "HARAKIRI" not in server.log
+        with server.connect() as other:
+            other.send(ask("/stream"))
+            server.wait_for_log(r"^HARAKIRI: GET /stream from 127\.0\.0\.1 has run for ", timeout=20)
+            server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)
+        assert "in send_until" in server.log
+        assert pid_of(server) != pid
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("path", ["/sleep", "/lock"])
+def test_finished_answers_of_the_round_are_not_lost(path: str, threads: str) -> None:
+    """Quick requests that were ready with one that hangs have their answers long before its deadline."""
+    options = ("--threads", threads, "--harakiri", "3")
+    with ServerProcess(*STUCK, *options) as server:
+        clients = [server.connect(timeout=30) for _ in range(6)]
+        for client in clients * 3:  # all are known to the worker, and requests are quick
+            client.send(ask("/"))
+            pid = int(client.receive().body)
+        os.kill(pid, signal.SIGSTOP)
+        for client in clients[:-1]:
+            client.send(ask("/"))
+        clients[-1].send(ask(path))
+        os.kill(pid, signal.SIGCONT)  # it finds all of them at once
+        started = time.monotonic()
+        for client in clients[:-1]:
+            assert client.receive().status == 200
+        assert time.monotonic() - started < 2
+        with pytest.raises(ConnectionEnded):
+            clients[-1].receive()
+        server.wait_for_log(KILLED)
+        for client in clients:
+            client.close()
+
+
+def test_client_behind_a_web_server_is_named(tmp_path: Path) -> None:
+    """A uwsgi packet says who asks."""
+    socket_path = tmp_path / "app.sock"
+    options = ("--uwsgi-socket", str(socket_path), "--module", "stuck", "--disable-logging", "--harakiri", "1")
+    variables = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/lock?a", "PATH_INFO": "/lock", "QUERY_STRING": "a"}
+    variables |= {"REMOTE_ADDR": "192.0.2.7", "SCRIPT_NAME": ""}
+    with ServerProcess(*options) as server, RawClient(str(socket_path), timeout=30) as client:
+        client.send(encode_variables(variables))
+        assert client.read_to_end() == b""
+        server.wait_for_log(r"^HARAKIRI: GET /lock\?a from 192\.0\.2\.7 has run for 1\.\d s on core 0 of worker 1 ")
+
+
 def test_few_waiting_clients_put_it_off() -> None:
     """harakiri-queue-threshold: a stuck worker is left alone until that many clients wait."""
     options = ("--harakiri", "1", "--harakiri-queue-threshold", "3", "--no-defer-accept")
@@ -234,7 +310,7 @@ def test_master_sleeps_between_deadlines(idle_master: Callable[[ServerProcess], 
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])
-@pytest.mark.parametrize("path", ["/sleep", "/power"])
+@pytest.mark.parametrize("path", ["/sleep", "/power", "/lock"])
 def test_without_a_master_the_process_ends(path: str, threads: str) -> None:
     """Nobody could replace it, so the supervisor has to notice: exit code 1, with the stack in the log."""
     options = ("--master=false", "--threads", threads, "--harakiri", "1")

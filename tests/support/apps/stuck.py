@@ -27,6 +27,8 @@ signal.signal(signal.SIGUSR2, interrupt)
 
 def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Run the path's function, answer with the pid."""
+    if environ["PATH_INFO"] in WITH_CLIENT:
+        return WITH_CLIENT[environ["PATH_INFO"]](environ, start_response)
     STUCK.get(environ["PATH_INFO"], lambda query: None)(environ["QUERY_STRING"])
     answer = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))])
@@ -54,6 +56,28 @@ def stuck_in_lock(query: str) -> None:
     lock.acquire()
     lock.acquire()
 
+
+def stuck_in_read(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Wait for a body."""
+    length = str(len(environ["wsgi.input"].read())).encode()
+    start_response("200 OK", [("Content-Length", str(len(length)))])
+    return [length]
+
+
+def stuck_in_stream(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Send for ever."""
+    start_response("200 OK", [])
+    while True:
+        yield b"x" * 65536
+
+
+def large(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Much more than a socket's buffers hold, at once."""
+    start_response("200 OK", [("Content-Length", str(16 << 20))])
+    return [b"x" * (16 << 20)]
+
+
+WITH_CLIENT = {"/read": stuck_in_read, "/stream": stuck_in_stream, "/large": large}
 
 STUCK = {
     "/sleep": stuck_in_sleep,
