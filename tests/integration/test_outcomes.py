@@ -84,6 +84,8 @@ def test_failure_is_told_with_its_reason(tmp_path: Path, name: str, content: str
         assert result.stderr.count("\n") == 1
         assert served(server) == {b"one"}
         state = json.loads(verb(server, "status", "--json").stdout)
+        assert (state["reload"], state["last_reload"]["ok"]) == (None, False)
+        assert reason in state["last_reload"]["message"]
         assert {worker["id"]: worker["pid"] for worker in state["workers"]} == before
         (tmp_path / name).write_text(right)
         write_version(tmp_path / "app.py", "second")

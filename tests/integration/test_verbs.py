@@ -51,13 +51,14 @@ def test_status_for_programs_and_scripts() -> None:
 
 
 def test_status_shows_the_request_that_runs() -> None:
-    with ServerProcess(*HELLO) as server, server.connect(timeout=60) as client:
+    with ServerProcess(*HELLO, "--harakiri", "50") as server, server.connect(timeout=60) as client:
         client.send(b"GET /slow?30 HTTP/1.1\r\nHost: test\r\n\r\n")
 
         def busy() -> bool:
             workers = json.loads(verb(server, "status", "--json").stdout)["workers"]
             return any(
-                running["method"] == "GET" and running["uri"] == "/slow?30" and worker["state"] == "busy"
+                (running["method"], running["uri"], worker["state"]) == ("GET", "/slow?30", "busy")
+                and 0 < running["harakiri"] <= 50
                 for worker in workers
                 for running in worker["running"]
             )

@@ -23,10 +23,19 @@ def table(data: Data, *, now: float) -> str:
         f"generation {data['generation']}: {serving} of {data['processes']} workers serve, {data['requests']} requests",
     ]
     lines += [f"  {listener['protocol']:<5} {listener['name']}{_queue(listener)}" for listener in data["listeners"]]
+    lines += _reloads(data)
     lines.append("")
     rows: list[tuple[str, ...]] = [("ID", "PID", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "MEMORY", "NOW")]
     rows += [_row(worker, now) for worker in workers]
     return "\n".join([*lines, *_aligned(rows)])
+
+
+def _reloads(data: Data) -> Iterator[str]:
+    reload, last = data.get("reload"), data.get("last_reload")
+    if reload:
+        yield f"  a {reload['kind']} is under way: {reload['stage']}"
+    elif last and not last["ok"]:
+        yield f"  the last reload failed: {printable(last['message'])}"
 
 
 def _queue(listener: Data) -> str:
@@ -42,7 +51,7 @@ def _row(worker: Data, now: float) -> tuple[str, ...]:
         oldest = max(running, key=lambda request: float(request["seconds"]))
         uri = printable(oldest["uri"])
         uri = uri if len(uri) <= LONGEST_REQUEST else uri[: LONGEST_REQUEST - 1] + "…"
-        request = f"{printable(oldest['method'])} {uri} ({duration(oldest['seconds'])})"
+        request = f"{printable(oldest['method'])} {uri} ({duration(oldest['seconds'])}{_deadline(oldest)})"
         request += f" +{len(running) - 1}" if len(running) > 1 else ""
     return (
         str(worker["id"]),
@@ -55,6 +64,11 @@ def _row(worker: Data, now: float) -> tuple[str, ...]:
         size(worker["rss"]),
         request,
     )
+
+
+def _deadline(running: Data) -> str:
+    left = running.get("harakiri")
+    return "" if left is None else f", harakiri in {duration(left)}"
 
 
 def printable(text: str) -> str:
@@ -80,8 +94,10 @@ def plain(data: Data) -> str:
 
 def _plain(data: Data) -> Iterator[str]:
     for name, value in data.items():
-        if not isinstance(value, list):
-            yield f"{name}={value}"
+        if isinstance(value, dict):
+            yield from (f"{name}_{part}={detail}" for part, detail in value.items())
+        elif not isinstance(value, list):
+            yield f"{name}={'' if value is None else value}"
     for title in ("worker", "template", "listener"):
         for entry in data[f"{title}s"]:
             facts = {name: len(value) if isinstance(value, list) else value for name, value in entry.items()}

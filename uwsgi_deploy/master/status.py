@@ -4,9 +4,13 @@ The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds
 
     version, pid, state (starting, running, cheap, paused, reloading, draining, drained, lame duck, stopping),
     uptime (seconds), processes (wanted), threads, requests, generation, cwd, pidfile, log,
+    reload: null, or id, kind and stage (checking, emptying, replacing, loading, rolling) of the one that runs
+    last_reload: null, or id, ok and message of the last one that ended
     workers: id, pid, state (ordered, starting, idle, busy, paused, leaving), generation, started, requests (of this
         process), total_requests (with its predecessors), exceptions, tx, rx, running_time (seconds in requests), rss,
-        running (the requests it runs now: core, seconds, client, method, uri)
+        harakiri (requests of this worker number that were killed),
+        running (the requests it runs now: core, seconds, harakiri (seconds until then; null for never), client,
+        method, uri)
     templates: pid, generation, state (loading, ready, leaving)
     listeners: name, protocol, queue (clients that wait; null where the kernel does not say), max_queue
 """
@@ -18,6 +22,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Any
 
 from uwsgi_deploy import __version__
@@ -46,7 +51,9 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "cwd": os.getcwd(),
         "pidfile": settings.identity.pidfile,
         "log": settings.logs.logto,
-        "workers": [_worker(worker, scoreboard, paused=fleet.paused) for worker in fleet.workers()],
+        "reload": _reload(fleet),
+        "last_reload": _last_reload(fleet),
+        "workers": [_worker(worker, fleet, scoreboard) for worker in fleet.workers()],
         "templates": [_template(template) for template in fleet.templates],
         "listeners": [_listener(listener) for listener in listeners],
     }
@@ -74,13 +81,25 @@ def uptime() -> float:
     return age()
 
 
-def _worker(worker: Worker, scoreboard: Scoreboard, *, paused: bool) -> dict[str, Any]:
+def _reload(fleet: Fleet) -> dict[str, Any] | None:
+    reload = fleet.reload
+    return None if reload is None else {"id": reload.id, "kind": reload.kind.value, "stage": reload.stage.value}
+
+
+def _last_reload(fleet: Fleet) -> dict[str, Any] | None:
+    if not fleet.outcomes:
+        return None
+    last = fleet.outcomes[-1]
+    return {"id": last.id, "ok": last.ok, "message": last.message}
+
+
+def _worker(worker: Worker, fleet: Fleet, scoreboard: Scoreboard) -> dict[str, Any]:
     record = scoreboard.record_in(worker.wid, worker.bank)
     running = list(_running(worker, scoreboard))
     return {
         "id": worker.wid,
         "pid": worker.pid,
-        "state": _state(worker, busy=bool(running), paused=paused),
+        "state": _state(worker, busy=bool(running), paused=fleet.paused),
         "generation": worker.generation,
         "started": record[Field.STARTED],
         "requests": record[Field.DELTA_REQUESTS],
@@ -90,6 +109,7 @@ def _worker(worker: Worker, scoreboard: Scoreboard, *, paused: bool) -> dict[str
         "rx": record[Field.RX_BYTES],
         "running_time": record[Field.RUNNING_TIME] / 1e6,
         "rss": resident_bytes(worker.pid),
+        "harakiri": fleet.slot(worker.wid).harakiri_count,
         "running": running,
     }
 
@@ -101,6 +121,7 @@ def _running(worker: Worker, scoreboard: Scoreboard) -> Iterator[dict[str, Any]]
         yield {
             "core": running.core,
             "seconds": round(max(0.0, now - running.started), 3),
+            "harakiri": None if running.deadline == inf else round(running.deadline - now, 3),
             "client": request.address,
             "method": request.method,
             "uri": request.uri,

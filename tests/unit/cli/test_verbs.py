@@ -148,6 +148,23 @@ def test_the_table() -> None:
     assert lines[6] == " 2    -  ordered    3     -         0       0   0.0 MB"
 
 
+def test_what_the_table_says_of_reloads_and_deadlines() -> None:
+    """The one that runs; else the failure of the last one, so that a deployment that went wrong is not overlooked."""
+    reload = {"id": 2, "kind": "chain reload", "stage": "rolling"}
+    failed = {"id": 1, "ok": False, "message": "app.ini:4: \x1bwrong"}
+    lines = status_report.table({**DATA, "reload": reload, "last_reload": failed}, now=NOW).splitlines()
+    assert lines[3:5] == ["  a chain reload is under way: rolling", ""]
+    lines = status_report.table({**DATA, "reload": None, "last_reload": failed}, now=NOW).splitlines()
+    assert lines[3:5] == ["  the last reload failed: app.ini:4: ?wrong", ""]
+    done = {"id": 1, "ok": True, "message": "2 workers serve"}
+    lines = status_report.table({**DATA, "reload": None, "last_reload": done}, now=NOW).splitlines()
+    assert lines[3] == ""
+    busy = {**DATA["workers"][0], "running": [{**RUNNING, "uri": "/", "harakiri": 3.2}]}
+    assert status_report.table({**DATA, "workers": [busy]}, now=NOW).endswith("GET / (1.2 s, harakiri in 3.2 s)")
+    assert "last_reload_ok=False" in status_report.plain({**DATA, "last_reload": failed}).splitlines()
+    assert "reload=" in status_report.plain({**DATA, "reload": None}).splitlines()
+
+
 def test_the_plain_form() -> None:
     lines = status_report.plain(DATA).splitlines()
     assert lines[:2] == ["version=1.2", "pid=100"]
