@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,9 @@ import pytest
 
 from tests.integration.test_processes import alive, parent, processes, slow_request, write_version
 from tests.support.client import ConnectionEnded
+from tests.support.readable import readable_launcher
 from tests.support.server import REPOSITORY, ServerProcess
+from tests.support.verbs import verb
 from tests.support.waiting import wait_until
 
 HTTP = ("--http-socket", "127.0.0.1:0")
@@ -502,6 +505,85 @@ def test_template_that_dies_while_loading(tmp_path: Path) -> None:
         assert server.get("/").body == b"one"
         (tmp_path / "app.py").write_text(good)
         reload(server)
+
+
+def test_template_that_dies_while_workers_are_replaced(tmp_path: Path) -> None:
+    """kill -9 of the new template half-way: the application is loaded once more, and the reload works."""
+    write_version(tmp_path / "app.py", "one")
+    with ServerProcess(*HTTP, "--module", "app", "-p", "2", "--disable-logging", directory=tmp_path) as server:
+        with (tmp_path / "app.py").open("a") as file:
+            file.write("\nimport os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(0.5))\n")
+        with load(server) as lost:
+            server.signal(signal.SIGHUP)
+            server.wait_for_log(r"^Respawned uWSGI worker 1 ", timeout=PATIENCE)
+            template = re.findall(r"^WSGI app 0 .* pid: (\d+) ", server.log, re.M)[1]
+            os.kill(int(template), signal.SIGKILL)
+            server.wait_for_log(r"^the template \(pid: \d+\) died, killed by signal 9", timeout=PATIENCE)
+            server.wait_for_log(r"^\*\*\* reload complete: 2 workers of generation 3 serve", timeout=PATIENCE)
+        assert lost == []
+        wait_until(lambda: len(processes(server)) == 4)
+
+
+FORKING = """
+import subprocess
+from hello import application as hello
+started = []
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/start":
+        started.append(subprocess.Popen(["sleep", "1000"]))
+    if environ["PATH_INFO"] == "/end":
+        started.pop().kill()
+    return hello(environ, start_response)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who has no other process")
+def test_fork_refused(tmp_path: Path) -> None:
+    """EAGAIN: to the new template, or to the child that reads the configuration. A verdict, and who serves stays."""
+    options = (*HTTP, "--module", "app", "--pythonpath", ".", "--uid", "54399", "--limit-nproc", "4")
+    server = ServerProcess(*options, launcher=readable_launcher())
+    (server.directory / "app.py").write_text(FORKING)
+    with server:
+        old = workers(server)
+        refused = "Resource temporarily unavailable"
+        assert f"reload cancelled: worker 1 cannot be forked: {refused}" in failed_reload(server)
+        assert workers(server) == old
+        assert server.get("/start").status == 200
+        assert f"no process can be forked: {refused}" in failed_reload(server)
+        assert workers(server) == old
+        assert server.get("/end").status == 200
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "reason"),
+    [
+        ("def application(\n", "", "SyntaxError"),
+        ("import no_such_library\n", "", "it imports 'no_such_library', which is not installed"),
+        ("", "processes = many", "processes"),
+    ],
+)
+def test_verdict_for_who_waits(tmp_path: Path, code: str, content: str, reason: str) -> None:
+    """`uwsgi-deploy reload --wait` ends with 1 and the reason; with 0 when the new version serves."""
+    write_version(tmp_path / "app.py", "one")
+    lines = ("module = app", "control-socket = control.sock")
+    ini(tmp_path, *lines)
+    with ServerProcess("app.ini", directory=tmp_path) as server:
+        good = (tmp_path / "app.py").read_text()
+        (tmp_path / "app.py").write_text(code or good)
+        ini(tmp_path, *lines, content)
+        place = ("--control-socket", "control.sock")
+        result = verb(server, "reload", "--wait", *place)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert reason in result.stderr
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert server.get("/").body == b"one"
+        (tmp_path / "app.py").write_text(good)
+        ini(tmp_path, *lines)
+        result = verb(server, "reload", "--wait", *place)
+        assert (result.returncode, result.stderr) == (0, "")
 
 
 # --- other kinds ------------------------------------------------------------------------------------------------------
