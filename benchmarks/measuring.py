@@ -57,6 +57,10 @@ class Server:
         self._log.close()
 
     @property
+    def log_path(self) -> str:
+        return self._log.name
+
+    @property
     def log(self) -> str:
         return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
 

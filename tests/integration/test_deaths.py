@@ -196,3 +196,22 @@ def reload_wholly(server: ServerProcess, before: set[int]) -> None:
     server.wait_for_log(r"^\*\*\* reload complete: ", timeout=60)
     wait_until(lambda: len(after := set(workers_of(server))) == 2 and not after & before, 30, what="new workers")
     assert ask_pid(server) in workers_of(server)
+
+
+# --- the master -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["sleep", "interpreter"])
+@pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--lazy-apps",)], ids=" ".join)
+def test_nothing_outlives_the_master(options: tuple[str, ...], where: str) -> None:
+    """kill -9 of the master while a request is stuck, also one that holds the interpreter: two seconds and no more."""
+    module = ("--module", "tests.support.apps.endless", "--attach-daemon", "sleep 600")
+    with ServerProcess(*HTTP, *module, "-p", "2", *options) as server, server.connect() as client:
+        client.send(f"GET /{where} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        server.wait_for_log("^endless: ")
+        assert len(server.session_pids()) >= 4
+        server.signal(signal.SIGKILL)
+        killed = time.monotonic()
+        server.wait_end()
+        wait_until(lambda: not server.session_pids(), 10, what="all processes to end")
+        assert time.monotonic() - killed < 2.5  # two seconds, and some for a busy machine

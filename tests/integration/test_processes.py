@@ -279,7 +279,7 @@ def test_no_orphans_while_loading(tmp_path: Path) -> None:
 
 
 def test_orphans_finish_their_requests() -> None:
-    """A worker whose master was killed still answers what it has begun."""
+    """A worker whose master was killed still answers what it has begun, if that takes no longer than a moment."""
     with ServerProcess(*HELLO) as server, slow_request(server, 0.7) as client:
         server.signal(signal.SIGKILL)
         assert client.receive().body == b"slow\n"  # type: ignore[attr-defined]

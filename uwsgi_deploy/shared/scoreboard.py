@@ -232,6 +232,10 @@ class Scoreboard:
         record = self.record_in(wid, bank)
         return record[Field.PID] == pid and record[Field.READY] != 0
 
+    def pids(self) -> list[int]:
+        """The processes that have a record here; some may have ended."""
+        return [pid for pid in self.column(Field.PID).tolist() if pid]
+
     def vacate(self, wid: int, bank: int) -> None:
         """The process of this bank is gone: clear what was about it, keep the counters."""
         record = self.record_in(wid, bank)

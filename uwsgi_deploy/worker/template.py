@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 
 from uwsgi_deploy.api import module as uwsgi_module
 from uwsgi_deploy.api.functions import Surroundings
@@ -41,6 +42,7 @@ from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
+from uwsgi_deploy.worker.undertaker import kill_after_mercy
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
 from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_environment, refuse_everything
 
@@ -181,7 +183,7 @@ def _report_failure(context: TemplateContext, error: ServerError, *, serial: int
 
 
 def _obey(context: TemplateContext, inheritance: Inheritance) -> None:
-    """Fork a worker for every order until the master closes the channel.
+    """Fork a worker for every order until the master closes the channel, or dies.
 
     A signal that stops the whole server (Ctrl-C, Heroku) ends the template, too, so that the listening sockets close
     with the workers; but never between an order and its answer.
@@ -189,6 +191,26 @@ def _obey(context: TemplateContext, inheritance: Inheritance) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     for number in ENDING:
         signal.signal(number, signal.SIG_DFL)
+    if context.settings.workers.no_orphans:
+        signal.signal(signal.SIGTERM, _told_to_end)
+        prctl.set_parent_death_signal(signal.SIGTERM)
+    try:
+        _obey_orders(context, inheritance)
+    except (_ToldToEnd, ConnectionError):
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if context.settings.workers.no_orphans and os.getppid() != context.master_pid:
+        kill_after_mercy(context.scoreboard.pids())
+
+
+class _ToldToEnd(Exception):
+    """SIGTERM, by whoever stops the server or by the kernel because the master died."""
+
+
+def _told_to_end(_number: int, _frame: FrameType | None) -> None:
+    raise _ToldToEnd
+
+
+def _obey_orders(context: TemplateContext, inheritance: Inheritance) -> None:
     while True:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         order = channel.receive(context.channel)

@@ -36,6 +36,7 @@ from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines import threads
 from uwsgi_deploy.worker.held import HeldResponses
 from uwsgi_deploy.worker.retirement import Retirement
+from uwsgi_deploy.worker.undertaker import MERCY
 from uwsgi_deploy.worker.watchdog import Watchdog
 from uwsgi_deploy.wsgi.body import live_input
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
@@ -302,10 +303,21 @@ class Worker:
         alone = self._context.master_pid is None
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *(() if alone else (*REMINDERS, FAREWELL))):
             signal.signal(number, _noted)
+        if not alone:
+            signal.signal(signal.SIGTERM, self._noted_end)
         signal.signal(signal.SIGQUIT, self._abandon if alone else _leave_at_once)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_stop`; only the main thread can see to it
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_end_with_master`; only the main thread can see to it
         signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         self._reactor.watch(receiver, lambda: self._on_signals(os.read(receiver, 64)))
+
+    def _noted_end(self, _number: int, _frame: FrameType | None) -> None:
+        """SIGTERM with a master, perhaps because it died. The reactor's leader may be the one that is stuck."""
+        self._end_with_master()
+
+    def _end_with_master(self) -> None:
+        """If the master is gone nobody will insist: the kernel ends this process in a moment."""
+        if self._context.master_pid is not None and os.getppid() != self._context.master_pid:
+            signal.setitimer(signal.ITIMER_REAL, min(self._settings.workers.worker_reload_mercy or MERCY, MERCY))
 
     def _abandon(self, _number: int, _frame: FrameType | None) -> None:
         """SIGQUIT without a master: interrupt whatever runs, and let the boot code remove its files."""
@@ -339,9 +351,7 @@ class Worker:
             return
         self._stopping_since = monotonic()
         self._announce(WorkerState.STOPPING)
-        if self._context.master_pid is not None and os.getppid() != self._context.master_pid:
-            # The master is gone and nobody will insist: the kernel ends this process when its mercy is over.
-            signal.setitimer(signal.ITIMER_REAL, max(self._settings.workers.worker_reload_mercy, 0.1))
+        self._end_with_master()
         if self._context.master_pid is None:
             refuse_newcomers(self._context.listeners)  # with a master it does so, when the whole server stops
         self._reactor.drain(backlog=backlog)
