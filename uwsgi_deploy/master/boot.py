@@ -32,6 +32,7 @@ from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, open_entrances
 from uwsgi_deploy.master.intake.log_limit import log_limit
+from uwsgi_deploy.master.intake.touch import KEEPSAKE as TOUCHED
 from uwsgi_deploy.master.intake.touch import touch_files
 from uwsgi_deploy.master.manifest import Manifest
 from uwsgi_deploy.master.master import WATCHED_SIGNALS, Master
@@ -206,7 +207,8 @@ def _run(
                 known=adoption.keepsake("envdir") or {},
             )
             listeners = _open_everything(settings, who, vacuum, hook_runner, adoption)
-            intakes, leaving_intakes = _open_intakes(settings, vacuum, adoption) if wakeup else ((), ())
+            touched = dict(adoption.keepsake(TOUCHED) or {})
+            intakes, leaving_intakes = _open_intakes(settings, vacuum, adoption, touched) if wakeup else ((), ())
             milestones = Milestones(settings.identity, vacuum, foreground)
             if start.again:
                 milestones.loaded()
@@ -240,6 +242,7 @@ def _run(
                 stacks=StackChannel(adoption.keepsake("stacks")),
                 keepsakes={
                     "envdir": (variables, ()),
+                    TOUCHED: (touched, ()),
                     **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
                 },
                 leaving_intakes=leaving_intakes,
@@ -386,13 +389,13 @@ def _open_everything(
 
 
 def _open_intakes(
-    settings: Settings, vacuum: Vacuum, adoption: Adoption
+    settings: Settings, vacuum: Vacuum, adoption: Adoption, touched: dict[str, object]
 ) -> tuple[tuple[Intake, ...], tuple[Entrance, ...]]:
     """Ways in for commands, and those of the former image; opened as the user that the server became."""
     entrances, leaving = open_entrances(settings, os.environ, adoption.keepsake(ENTRANCES) or {})
     for entrance in (*entrances, *leaving):
         vacuum.add_intake(entrance)
-    watching = [intake for intake in (touch_files(settings), log_limit(settings.logs)) if intake is not None]
+    watching = [intake for intake in (touch_files(settings, touched), log_limit(settings.logs)) if intake is not None]
     return (*entrances, *watching), leaving
 
 

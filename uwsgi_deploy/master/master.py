@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log
-from uwsgi_deploy.master.actions import Remind
+from uwsgi_deploy.master.actions import Remind, WakeAt
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.cases import CaseStage
 from uwsgi_deploy.master.commands import BY_SIGNAL, UNUSED_SIGNALS, Command, Reply, Request, request_of
@@ -96,14 +96,13 @@ class Master:
 
     def run(self) -> None:
         """Serve until stopped. Raises the ServerError that made a start impossible, when everything has ended."""
-        observation = None
+        observation, has_acted = None, False
         while not self._fleet.is_over:
-            observation = self._observer.wait(self._next_deadline(observation))
+            observation = self._observer.wait(0.0 if has_acted else self._next_deadline(observation))
             self._fleet.alarm = None
             self._learn(observation)
-            for policy in POLICIES:
-                for action in tuple(policy(self._fleet, observation.now)):
-                    self._executor.perform(action, observation.now)
+            # What was done may be somebody else's reason to act, who was asked before: once more, and then not again.
+            has_acted = self._decide(observation.now) and not has_acted
             if self._supervisor is not None:
                 self._supervisor.tell(self._fleet, observation.now)
         end = self._fleet.stop
@@ -113,6 +112,15 @@ class Master:
         log("goodbye to uWSGI.")
         if end.error is not None:
             raise end.error
+
+    def _decide(self, now: float) -> bool:
+        """Ask all policies and do what they say; whether there was anything to do."""
+        has_acted = False
+        for policy in POLICIES:
+            for action in tuple(policy(self._fleet, now)):
+                self._executor.perform(action, now)
+                has_acted = has_acted or not isinstance(action, WakeAt)
+        return has_acted
 
     def _adopt(self, adoption: Adoption) -> None:
         """Go on from where the former image was, if there was one."""

@@ -1,7 +1,7 @@
 """Files whose change is a command: `touch-reload = /run/app.reload`, then `touch /run/app.reload`.
 
 Looked at once a second, as uWSGI does: it costs one `stat` a file, works on every file system, and needs no file to be
-there. What is touched while the server reloads is part of what the reload brings in.
+there. What is touched while the server reloads is followed by another reload.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from uwsgi_deploy.process.command import Interrupted, start_shell
 from uwsgi_deploy.process.hooks import HookExit, HookRunner
 
 INTERVAL = 1.0
+KEEPSAKE = "touch"  # the name of what was seen for the master's next image
+BYTECODE = "__pycache__"  # changes whenever an application is loaded
 
 State: TypeAlias = object
 """What a path looked like; any other value is a change."""
@@ -50,6 +52,11 @@ class Watch:
     effect: Effect
     state: State
 
+    @property
+    def key(self) -> str:
+        """By which the master's next image finds what this image has seen."""
+        return f"{self.words}: {self.path}"
+
 
 def state_of_file(path: str) -> State:
     """Another modification time, or another file under the name (a symbolic link to the next release); None without."""
@@ -67,7 +74,9 @@ def state_of_tree(path: str) -> State:
             names = sorted(entry.name for entry in entries)
     except OSError:
         return state_of_file(path)
-    return state_of_file(path), tuple((name, state_of_file(os.path.join(path, name))) for name in names)
+    return state_of_file(path), tuple(
+        (name, state_of_file(os.path.join(path, name))) for name in names if name != BYTECODE
+    )
 
 
 BY_OPTION: Mapping[str, Meaning] = {
@@ -83,10 +92,19 @@ BY_OPTION: Mapping[str, Meaning] = {
 
 
 class TouchFiles:
-    """All watched paths, relative ones from the present directory."""
+    """All watched paths, relative ones from the present directory.
 
-    def __init__(self, watches: Iterable[Watch]) -> None:
+    seen: how they looked, for the master's next image; filled here at any time. What it holds at first is from the
+    image before: changes since then are changes, so that none is missed in between.
+    """
+
+    def __init__(self, watches: Iterable[Watch], seen: dict[str, State] | None = None) -> None:
         self._watches = tuple(watches)
+        self._seen = {} if seen is None else seen
+        for watch in self._watches:
+            watch.state = self._seen.get(watch.key, watch.state)
+        self._seen.clear()
+        self._seen.update((watch.key, watch.state) for watch in self._watches)
 
     def attach(self, observer: Observer) -> None:
         """See `observe.Intake`."""
@@ -99,7 +117,7 @@ class TouchFiles:
             state = watch.look(watch.path)
             if state == watch.state:
                 continue
-            watch.state = state
+            watch.state = self._seen[watch.key] = state
             log(f"*** {watch.path} has been touched... {watch.words} !!! ***")
             command = watch.effect()
             if command is not None and command not in told:
@@ -107,10 +125,10 @@ class TouchFiles:
                 yield Request(command, f"touch of {watch.path}")
 
 
-def touch_files(settings: Settings) -> TouchFiles | None:
-    """The files that the settings name, as they look now; None when they name none."""
+def touch_files(settings: Settings, seen: dict[str, State] | None = None) -> TouchFiles | None:
+    """The files that the settings name, as they look now; None when they name none. seen: see `TouchFiles`."""
     watches = [*_commands(settings), *_actions(settings)]
-    return TouchFiles(watches) if watches else None
+    return TouchFiles(watches, seen) if watches else None
 
 
 def _commands(settings: Settings) -> Iterator[Watch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import marshal
 import os
 from pathlib import Path
 
@@ -111,4 +112,33 @@ def test_directories(tmp_path: Path) -> None:
     touch(tmp_path / "deep" / "new", 2000)
     assert commands(files) == [Command.RELOAD]  # the subdirectory got an entry
     touch(tmp_path / "deep" / "new", 3000)
+    assert commands(files) == []
+
+
+def test_nothing_is_missed_between_two_images(tmp_path: Path) -> None:
+    """The next image of the master goes on from what this one has seen; it forgets what is not watched any more."""
+    settings = Settings(
+        watching=WatchingSettings(touch_reload=(str(tmp_path / "a"),), hook_touch=(f"{tmp_path}/b exit",))
+    )
+    seen: dict[str, object] = {"gone": None}
+    former = touch_files(settings, seen)
+    assert former is not None
+    touch(tmp_path / "a", 1000)
+    assert commands(former) == [Command.RELOAD]
+    kept = marshal.loads(marshal.dumps(seen))
+    assert len(kept) == 2
+    touch(tmp_path / "b", 2000)
+    following = touch_files(settings, kept)
+    assert following is not None
+    assert commands(following) == [Command.STOP]
+
+
+def test_bytecode_is_no_change(tmp_path: Path) -> None:
+    """Loading the application writes it: each reload would bring another one."""
+    files = watch(fs_reload=(str(tmp_path),))
+    (tmp_path / "__pycache__").mkdir()
+    os.utime(tmp_path, (1000, 1000))
+    assert commands(files) == [Command.RELOAD]  # of the directory itself
+    touch(tmp_path / "__pycache__" / "app.pyc", 1000)
+    os.utime(tmp_path / "__pycache__", (1000, 1000))
     assert commands(files) == []
