@@ -152,6 +152,15 @@ def test_a_server_that_is_killed_meanwhile(tmp_path: Path) -> None:
         assert results[0].stderr
 
 
+@pytest.mark.parametrize("words", [("reload", "--wait"), ("restart",)])
+def test_exit_on_reload(words: tuple[str, ...]) -> None:
+    """Whoever started the server starts it again; that is what is told."""
+    with ServerProcess(*HTTP, "--module", "hello", "--exit-on-reload") as server:
+        result = verb(server, *words)
+        assert (result.returncode, result.stdout) == (0, "the server ends (exit-on-reload)\n")
+        assert server.wait_end(30) == 0
+
+
 # --- restart ----------------------------------------------------------------------------------------------------------
 
 

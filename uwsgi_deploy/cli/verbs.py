@@ -184,6 +184,8 @@ def _reload(order: Order) -> int:
     reply = server.ask(RELOADS[kind])
     if not (order.given("wait") and reply["ok"]):
         return order.pass_on(reply)
+    if reply["data"] is None and server.control:
+        return order.pass_on(reply)  # the server ends (exit-on-reload), or has never served (broken code, autoreload)
     if reply["data"] is None:
         return order.tell("how the reload ends cannot be known without the control socket", ok=False)
     return _await_reload(order, server, str(reply["data"]["reload"]))

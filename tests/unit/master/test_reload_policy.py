@@ -159,6 +159,14 @@ def test_restart_without_a_command_line_empties_the_server_at_once() -> None:
     assert begun(fleet, ReloadKind.RESTART).stage is Stage.EMPTYING
 
 
+def test_restart_waits_for_the_start() -> None:
+    """A server that starts goes on starting."""
+    fleet = fleet_of(1)
+    begun(fleet, ReloadKind.RESTART)
+    assert actions(fleet) == []
+    assert list(respawn(fleet, 0.0)) != []
+
+
 def test_of_what_waits_the_one_that_brings_more_counts() -> None:
     fleet = serving(1)
     running = begun(fleet, ReloadKind.WHOLE)

@@ -26,7 +26,7 @@ def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
     """Order workers for slots that have none; load a template when there is none."""
     if fleet.stop is not None or fleet.awaits_change:
         return
-    if fleet.reload is not None and fleet.reload.stage is Stage.EMPTYING:
+    if fleet.reload is not None and fleet.reload.stage is Stage.EMPTYING and fleet.booted:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
     if fleet.template is None:
