@@ -121,7 +121,7 @@ def _attributes(around: Surroundings) -> dict[str, object]:
         "loop": None,
         "unbit": None,
         "applications": None,
-        "opt": options_of(settings.as_written),
+        "opt": options_of(settings.as_written, master=settings.workers.master),
         "sockets": [listener.socket.fileno() for listener in around.listeners],
         "buffer_size": settings.http.buffer_size,
         "started_on": int(time.time() - age(around.master_pid or os.getpid())),

@@ -30,9 +30,14 @@ class Options(dict[str, Value]):
         return super().__contains__(key.decode("utf-8", "replace") if isinstance(key, bytes) else key)
 
 
-def options_of(written: AsWritten) -> Options:
-    """What was written, in order. Threads are always enabled, which libraries look for under this name."""
-    options = Options({"enable-threads": True})
+def options_of(written: AsWritten, *, master: bool) -> Options:
+    """What was written, and what libraries look for and is so without being written: threads, fork hooks, the master.
+
+    Sentry and ddtrace refuse or complain when these are missing.
+    """
+    options = Options({"enable-threads": True, "py-call-uwsgi-fork-hooks": True})
+    if master:
+        options["master"] = True
     values: dict[str, list[bytes | bool]] = {}
     for name, text in written:
         values.setdefault(name, []).append(True if text is None else text.encode("utf-8", "surrogateescape"))
