@@ -177,6 +177,23 @@ def test_a_reload_follows_the_configuration(directory: Path) -> None:
         assert not is_alive(two)
 
 
+def test_what_dies_while_the_master_executes_itself_is_noticed(directory: Path) -> None:
+    """A hook of the next image kills a daemon and a worker: nobody can have waited for them."""
+    hook = "test ! -e victims || { kill -9 $(cat victims); rm victims; }"
+    options = ("--processes", "2", "--attach-daemon", WRITES_PID, "--exec-in-jail", hook)
+    with ServerProcess(*SERVED, *options, directory=directory) as server:
+        one, worker = new_pid(directory / "one.pid"), server.worker_pids[2]
+        (directory / "victims").write_text(f"{one} {worker}\n")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("reload complete", timeout=30)
+        server.wait_for_log(r"uwsgi-daemons.* ended, killed by signal 9")
+        server.wait_for_log(rf"worker 2 \(pid: {worker}\) died, killed by signal 9")
+        new_pid(directory / "one.pid", unlike=one)
+        wait_until(lambda: len(server.worker_pids) == 2, 20, what="both workers")
+        assert server.get().body == b"served"
+        assert server.stop() == 0
+
+
 def test_smart_daemons_outlive_the_server(directory: Path) -> None:
     """Found by their pid files, at a reload and by the next server; started again when they are gone."""
     options = (

@@ -213,6 +213,11 @@ class Fleet:
         """Workers that the template of a generation was told to fork and has not announced."""
         return (w for w in self.workers() if w.phase is Phase.ORDERED and w.generation == generation)
 
+    def orphaned_generations(self) -> set[int]:
+        """Generations that have orders and no template any more."""
+        living = {template.generation for template in self.templates}
+        return {w.generation for w in self.workers() if w.phase is Phase.ORDERED and w.generation not in living}
+
     def daemon_of_pid(self, pid: int) -> Daemon | None:
         """The daemon of which process `pid` is a part."""
         return next((daemon for daemon in self.daemons if pid in (daemon.pid, daemon.launcher)), None)

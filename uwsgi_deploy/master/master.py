@@ -6,6 +6,7 @@ It sleeps in one `poll` until something happens or is due, and never imports or 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 
 from uwsgi_deploy.errors import AppLoadError, ServerError
@@ -129,6 +130,8 @@ class Master:
         for generation, end in adoption.channels():
             self._observer.attach(generation, end)
         self._executor.adopt_watcher(adoption.keepsake("autoreload"))
+        for generation in self._fleet.orphaned_generations():  # nobody else remembers that one waits for their workers
+            self._orphaned[generation] = time.monotonic() + ORPHAN_GRACE
         adoption.settle()
         self._unheeded = adoption.signals()
         if self._fleet.reload is None:

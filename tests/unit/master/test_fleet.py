@@ -79,3 +79,16 @@ def test_stop_keeps_its_first_cause() -> None:
     assert fleet.stop is not None
     assert (fleet.stop.since, fleet.stop.error) == (1.0, error)
     assert fleet.reload is None
+
+
+def test_orders_whose_template_died_are_known() -> None:
+    """Also to a master that was executed anew: it looks for those workers in the scoreboard."""
+    fleet = Fleet(2, mercy=60)
+    fleet.templates.append(Template(1, pid=10, ready=True))
+    first, second = fleet.ordered(1, 0, 1, 0.0), fleet.ordered(2, 0, 2, 0.0)
+    assert fleet.orphaned_generations() == {2}
+    fleet.templates.clear()
+    fleet.born(first, 11, 0.0)
+    assert fleet.orphaned_generations() == {2}
+    fleet.gone(second)
+    assert fleet.orphaned_generations() == set()
