@@ -450,16 +450,17 @@ class Reactor:
         self._next_sweep = now + (_DRAINING_TICK if self.draining else _TICK)
         self._acceptor.resume(now)
         self._acceptor.close_if_due(now)
-        late = [c for c in list(self.connections.values()) if c.deadline < now and c.state is not BUSY]
-        for connection in late:
+        for connection in [c for c in list(self.connections.values()) if c.deadline < now and c.state is not BUSY]:
             self._too_slow(connection)
 
     def _too_slow(self, connection: Connection) -> None:
-        if connection.state is BODY:
-            self.refuse(connection, ProtocolError(408, "the request body did not come in time"))
-        elif connection.state is HEAD and connection.inbox:
-            self.refuse(connection, ProtocolError(408, "the request head did not come in time"))
-        elif connection.state is SENDING:
+        if (state := connection.state) is HEAD and not connection.inbox:
+            self._read_head(connection)  # a request that came this very moment would be reset by the close
+            if connection.state is HEAD and connection.deadline < self.now:
+                self._close(connection)
+        elif state is BODY or state is HEAD:
+            self.refuse(connection, ProtocolError(408, f"the request {state.name.lower()} did not come in time"))
+        elif state is SENDING:
             self._give_up(connection, connection.unsent)
         else:
             self._close(connection)
@@ -487,10 +488,9 @@ class Reactor:
         self._next_sweep = self.now
         self.pause.give_up()
         self._acceptor.leave(now=self.now, backlog=backlog)
-        soon = self.now + _IDLE_GRACE
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile
             if connection.state is HEAD and not connection.inbox:
-                connection.deadline = min(connection.deadline, soon)
+                connection.deadline = min(connection.deadline, self.now + _IDLE_GRACE)
 
     def close(self) -> None:
         """Close every connection at once, and what the reactor itself holds open."""
