@@ -204,8 +204,7 @@ def test_client_that_does_not_take_its_answer() -> None:
         assert pid_of(server) != pid
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-@pytest.mark.parametrize("path", ["/sleep", "/lock"])
+@pytest.mark.parametrize(("path", "threads"), [("/sleep", "1"), ("/lock", "2")])
 def test_finished_answers_of_the_round_are_not_lost(path: str, threads: str) -> None:
     """Quick requests that were ready with one that hangs have their answers long before its deadline."""
     options = ("--threads", threads, "--harakiri", "3")
@@ -304,9 +303,13 @@ def test_master_sleeps_between_deadlines(idle_master: Callable[[ServerProcess], 
     with ServerProcess(*STUCK, "--harakiri", "30") as server:
         for _ in range(3):
             assert server.get("/").status == 200
-        before = idle_master(server)
-        time.sleep(2)
-        assert idle_master(server) - before <= 2
+
+        def sleeps_on() -> bool:
+            before = idle_master(server)
+            time.sleep(2.5)
+            return idle_master(server) - before <= 1
+
+        assert any(sleeps_on() for _ in range(4))  # what follows the start may take a busy machine some seconds
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])

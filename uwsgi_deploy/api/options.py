@@ -31,18 +31,15 @@ class Options(dict[str, Value]):
 
 
 def options_of(written: AsWritten, *, master: bool) -> Options:
-    """What was written, and what libraries look for and is so without being written: threads, fork hooks, the master.
+    """What was written, and what is so whatever was written: threads, fork hooks, and the master if there is one.
 
     Sentry and ddtrace refuse or complain when these are missing.
     """
-    options = Options({"enable-threads": True, "py-call-uwsgi-fork-hooks": True})
-    if master:
-        options["master"] = True
     values: dict[str, list[bytes | bool]] = {}
     for name, text in written:
         values.setdefault(name, []).append(True if text is None else text.encode("utf-8", "surrogateescape"))
-    options.update(_single_or_list(values.items()))
-    return options
+    always = ("enable-threads", "py-call-uwsgi-fork-hooks", *(("master",) if master else ()))
+    return Options({**_single_or_list(values.items()), **dict.fromkeys(always, True)})
 
 
 def _single_or_list(items: Iterable[tuple[str, list[bytes | bool]]]) -> dict[str, Value]:

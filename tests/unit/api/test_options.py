@@ -23,6 +23,7 @@ def test_values() -> None:
 def test_what_is_so_without_being_written() -> None:
     """Libraries refuse to work where they do not find it."""
     assert options_of((), master=True)["master"] is True
+    assert options_of((("enable-threads", "false"),), master=True)["enable-threads"] is True
     assert "master" not in options_of((), master=False)
 
 
