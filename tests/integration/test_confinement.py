@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import RawClient
-from tests.support.readable import readable_launcher
+from tests.support.readable import readable_launcher, twin_in
 from tests.support.server import LAUNCHER, REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.process.capabilities import NUMBERS
@@ -67,6 +67,18 @@ def test_additional_groups() -> None:
         assert f"set additional group {MAIL} (mail)" in server.log_lines
     with server_for_anybody(*APP, "--uid", "nobody", "--no-initgroups", "--add-gid", "mail") as server:
         assert seen(server)["groups"] == [MAIL]
+
+
+@AS_ROOT
+def test_immediate_group() -> None:
+    """It takes the place of the user's own."""
+    with server_for_anybody(*APP, "--immediate-gid", "mail", "--immediate-uid", "nobody") as server:
+        answer = seen(server)
+        assert (answer["uid"], answer["gid"]) == (NOBODY.pw_uid, MAIL)
+        assert 0 not in answer["groups"]
+    with ServerProcess(*APP, "--immediate-gid", "mail") as server:
+        assert seen(server)["gid"] == MAIL
+        assert status(server.pid, "Uid")[0] == "0"
 
 
 @AS_ROOT
@@ -309,6 +321,32 @@ def test_code_that_the_user_cannot_reach(options: tuple[str, ...], sentence: str
         assert server.wait_end() in (1, 22)
         obstacle = f"user nobody cannot enter {server.directory}/inner (mode 700, of root)"
         assert sentence.format(obstacle, directory=server.directory) in server.log_lines[-1]
+
+
+@AS_ROOT
+def test_interpreter_that_the_user_cannot_reach(tmp_path: Path) -> None:
+    """The server serves as far as it can by itself, says what will not work, and survives that."""
+    launcher = twin_in(tmp_path, interpreter=True)
+    tmp_path.chmod(0o700)
+    options = ("--uid", "nobody", "--module", "echo", "--post-buffering", "1000")
+    server = ServerProcess(*HTTP, *options, launcher=launcher, wait=False)
+    (server.directory / "echo.py").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'%d' % len(environ['wsgi.input'].read())]\n"
+    )
+    with server:
+        server.wait_ready()
+        server.wait_for_log(r"^\*\*\* WARNING: user nobody cannot enter /\S+ \(mode 700, of root\): Python modules")
+        with server.connect() as client:  # into a temporary file
+            client.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000)
+            assert client.receive().body == b"100000"
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("^cannot run .*: Permission denied", timeout=20)
+        server.wait_for_log("reload complete", timeout=30)
+        assert server.get("/").body == b"0"
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
 
 
 # --- limits and variables ---------------------------------------------------------------------------------------------

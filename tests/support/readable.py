@@ -14,12 +14,14 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import click
 import setproctitle
 
 from tests.support.server import APPS, LAUNCHER, REPOSITORY
 
+PACKAGES = (click, setproctitle)
 NOT_NEEDED = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "ensurepip", "lib2to3", "tkinter", "config-*"
 )
@@ -33,23 +35,32 @@ def is_open(path: Path) -> bool:
 @functools.cache
 def readable_launcher() -> tuple[str, ...]:
     """The usual launcher where everybody can read everything, else one of a twin."""
-    packages = [Path(package.__file__).parent for package in (click, setproctitle)]
-    needed = (Path(sys.base_prefix), Path(sys.prefix), REPOSITORY, APPS, *packages)
+    needed = (Path(sys.base_prefix), Path(sys.prefix), REPOSITORY, APPS, *map(_directory_of, PACKAGES))
     if os.geteuid() != 0 or all(is_open(path.resolve()) for path in needed):
         return LAUNCHER
-    twin = Path(tempfile.mkdtemp(prefix="uwsgi-deploy-twin-"))
-    atexit.register(shutil.rmtree, twin, ignore_errors=True)
-    twin.chmod(0o755)
-    shutil.copytree(REPOSITORY / "uwsgi_deploy", twin / "packages" / "uwsgi_deploy")
-    shutil.copytree(APPS, twin / "packages", dirs_exist_ok=True)
-    for package in packages:
-        shutil.copytree(package, twin / "packages" / package.name)
-    interpreter = Path(sys.executable).resolve()
+    directory = Path(tempfile.mkdtemp(prefix="uwsgi-deploy-twin-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    directory.chmod(0o755)
+    return twin_in(directory, interpreter=not is_open(Path(sys.base_prefix).resolve()))
+
+
+def twin_in(directory: Path, *, interpreter: bool) -> tuple[str, ...]:
+    """A launcher of copies: of this package and what it needs, and of the interpreter with its library if wanted."""
+    packages = directory / "packages"
+    shutil.copytree(REPOSITORY / "uwsgi_deploy", packages / "uwsgi_deploy")
+    shutil.copytree(APPS, packages, dirs_exist_ok=True)
+    for package in map(_directory_of, PACKAGES):
+        shutil.copytree(package, packages / package.name)
+    program = Path(sys.executable).resolve()
     libraries: tuple[str, ...] = ()
-    if not is_open(Path(sys.base_prefix).resolve()):
-        interpreter = _twin_of_interpreter(interpreter, twin)
-        libraries = (f"LD_LIBRARY_PATH={twin / 'lib'}",)
-    return ("env", "-u", "VIRTUAL_ENV", f"PYTHONPATH={twin / 'packages'}", *libraries, str(interpreter), *LAUNCHER[1:])
+    if interpreter:
+        program = _twin_of_interpreter(program, directory)
+        libraries = (f"LD_LIBRARY_PATH={directory / 'lib'}",)
+    return ("env", "-u", "VIRTUAL_ENV", f"PYTHONPATH={packages}", *libraries, str(program), *LAUNCHER[1:])
+
+
+def _directory_of(package: ModuleType) -> Path:
+    return Path(package.__file__ or "").parent
 
 
 def _twin_of_interpreter(interpreter: Path, twin: Path) -> Path:

@@ -27,7 +27,7 @@ from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import keep_log, log, open_log, send_log_to
-from uwsgi_deploy.master import hooks
+from uwsgi_deploy.master import closed_code, hooks
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, open_entrances
@@ -377,9 +377,12 @@ def _open_everything(
     if settings.workers.master and os.geteuid() == 0:
         runtime_dir.prepare(0 if who.uid is None else who.uid)
     if not identity.is_postponed(settings.identity):
+        if changes_user:
+            closed_code.import_in_time(who)
         _log_lines(identity.assume(who))
         _log_lines(identity.root_warnings())
         if changes_user:
+            _log_lines(closed_code.warnings())
             hook_runner.run(Phase.AS_USER)
     if settings.logs.logto2:
         first = adoption.manifest is None

@@ -239,6 +239,9 @@ class Target:
 def _parse_target(text: str, given: str) -> Target:
     """Read `name`, `name.attribute`, `factory()` or `factory('literal', key=1)`."""
     text = text.strip()
+    names = text.split(".")
+    if all(name.isidentifier() for name in names):  # nearly always: saves the memory of a parser
+        return Target(tuple(names))
     mistake = (
         f"{text!r} in {given!r} is neither a name nor a call with literal arguments, as in create_app('production')"
     )

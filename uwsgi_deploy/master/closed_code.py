@@ -1,0 +1,54 @@
+"""What a server does whose user will not be able to read the interpreter's library or this package any more.
+
+That is so where root starts an interpreter that is below a home directory. Such a server serves, if the application is
+within reach: what it imports only when it needs it is imported while it is root, and the log says what will not work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib import import_module
+
+import uwsgi_deploy
+from uwsgi_deploy.process.identity import Identity
+from uwsgi_deploy.wsgi.closed_directories import closed_ones
+
+# Imported where they are needed, or by something that is (`postponed`), to save memory in servers that never do.
+LATE = ("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile")
+
+
+def code_directories() -> tuple[str, str]:
+    """Where Python's library and this package are."""
+    return os.path.dirname(os.__file__), os.path.dirname(uwsgi_deploy.__file__)
+
+
+def import_in_time(who: Identity) -> None:
+    """As root, before becoming `who`: import what could not be imported later."""
+    if who.uid and any(is_closed_to(who, directory) for directory in code_directories()):
+        for name in LATE:
+            import_module(name)
+
+
+def is_closed_to(who: Identity, directory: str) -> bool:
+    """Whether modes say that `who`, who is not root, cannot enter a directory or one above it."""
+    steps = [os.path.realpath(directory)]
+    while steps[-1] != os.path.dirname(steps[-1]):
+        steps.append(os.path.dirname(steps[-1]))
+    for step in steps:
+        facts = os.stat(step)
+        if facts.st_uid == who.uid:
+            right = 0o100
+        elif facts.st_gid in (who.gid, *who.groups):
+            right = 0o010
+        else:
+            right = 0o001
+        if not facts.st_mode & right:
+            return True
+    return False
+
+
+def warnings() -> Iterator[str]:
+    """After becoming the user: what is closed, for the log."""
+    for clause in closed_ones(code_directories()):
+        yield f"*** WARNING: {clause}: Python modules there are not found from now on, and reloads keep the settings ***"
