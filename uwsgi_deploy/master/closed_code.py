@@ -51,4 +51,4 @@ def is_closed_to(who: Identity, directory: str) -> bool:
 def warnings() -> Iterator[str]:
     """After becoming the user: what is closed, for the log."""
     for clause in closed_ones(code_directories()):
-        yield f"*** WARNING: {clause}: Python modules there are not found from now on, and reloads keep the settings ***"
+        yield f"*** WARNING: {clause}: Python modules there are not found any more, and reloads keep the settings ***"
