@@ -42,7 +42,7 @@ from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
-from uwsgi_deploy.worker.undertaker import kill_after_mercy
+from uwsgi_deploy.worker.undertaker import has_died, kill_after_mercy
 from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
 from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_environment, refuse_everything
 
@@ -198,7 +198,7 @@ def _obey(context: TemplateContext, inheritance: Inheritance) -> None:
         _obey_orders(context, inheritance)
     except (_ToldToEnd, ConnectionError):
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    if context.settings.workers.no_orphans and os.getppid() != context.master_pid:
+    if context.settings.workers.no_orphans and has_died(context.master_pid, context.channel):
         kill_after_mercy(context.scoreboard.pids())
 
 

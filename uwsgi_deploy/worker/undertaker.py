@@ -9,11 +9,34 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Iterable
 
-MERCY = 1.5
+MERCY = 1.2
 """Seconds that a worker without a master may take to end."""
+_LONGEST_DEATH = 0.5
+_POLL = 0.001
+
+
+def has_died(parent: int, channel: socket.socket) -> bool:
+    """Whether the process `parent`, which had the other end of the channel, is gone.
+
+    A process that dies closes its descriptors a moment before its children get another parent. One that lives may have
+    closed its half of the channel, but not the whole.
+    """
+    deadline = time.monotonic() + _LONGEST_DEATH
+    while os.getppid() == parent:
+        if not _is_hung_up(channel) or time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _is_hung_up(channel: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(channel, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def kill_after_mercy(pids: Iterable[int], *, mercy: float = MERCY) -> None:
