@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import ConnectionEnded, RawClient
+from tests.support.readable import readable_launcher
 from tests.support.server import REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 
@@ -139,6 +142,28 @@ def test_fork_refused_to_the_template(tmp_path: Path) -> None:
         assert ask_pid(server) == server.worker_pids[2]
         refused.unlink()
         server.wait_for_log("^Respawned uWSGI worker 1 ")
+        assert server.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody whose processes are counted")
+def test_fork_refused_to_everybody() -> None:
+    """A real limit of processes: no worker, no template and no reload; all of it is there when there is room again."""
+    nobody_else = 54321
+    somebody = ("--uid", str(nobody_else), "--gid", str(nobody_else), "--limit-nproc", "12")
+    options = ("--http-socket", "127.0.0.1:0", "--module", "hello", "--auto-procname", "-p", "2", *somebody)
+    with ServerProcess(*options, launcher=readable_launcher()) as server, ExitStack() as crowd:
+        template = template_of(server)
+        for _ in range(12):
+            crowd.callback(crowd.enter_context(subprocess.Popen(("sleep", "60"), user=nobody_else)).kill)
+        os.kill(server.worker_pids[1], signal.SIGKILL)
+        server.wait_for_log(r"^\*\*\* worker 1 cannot be forked: Resource temporarily unavailable", count=2)
+        os.kill(template, signal.SIGKILL)
+        server.wait_for_log(r"^\*\*\* cannot fork a template: Resource temporarily unavailable; trying again", count=2)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"^\*\*\* reload cancelled: no process can be forked: Resource temporarily unavailable")
+        assert ask_pid(server) == server.worker_pids[2]
+        crowd.close()
+        server.wait_for_log("^Respawned uWSGI worker 1 ", timeout=30)
         assert server.stop() == 0
 
 
