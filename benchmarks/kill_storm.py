@@ -34,7 +34,7 @@ LONGEST_GAP = 1.0
 MOST_GROWTH = 1 << 20
 TEMPLATES = 0.1
 """Share of the kills that go to templates, also while they load, and to the children in which they fork workers."""
-SOON = 0.1
+SOON = 0.3
 """Seconds after a kill in which a client may learn that its request was lost before the application saw it."""
 WORKER, TEMPLATE = "worker", "template"
 
@@ -230,6 +230,11 @@ def run(arguments: argparse.Namespace, journal: Path) -> list[str]:
         print(f"{len(load.answered)} answered, {len(load.failures)} failed: {dict(failed)}")
         print(f"longest time without an answer {gap * 1000:.0f} ms")
         print(f"master before: {before}\nmaster after:  {after}")
+        for failure in (one for one in load.failures if judge(one, killed, begun) == LOST):
+            since = min(
+                (failure.moment - moment for moment, _ in killed.values() if moment < failure.moment), default=0
+            )
+            print(f"lost: {failure}, begun by {begun.get(failure.name)}, {since:.2f} s after the last kill")
         unexcused = {why: number for why, number in failed.items() if why not in EXCUSED}
         checks = {
             "fewer kills than asked for": len(done) < arguments.kills,
