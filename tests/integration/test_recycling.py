@@ -16,11 +16,14 @@ HTTP = ("--http-socket", "127.0.0.1:0", "--disable-logging")
 PID = (*HTTP, "--module", "hello")
 AT_ONCE = ("--min-worker-lifetime", "0")
 GROWING = """
+import mmap
 import os
 KEPT = []
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/grow":
         KEPT.append(bytearray(os.urandom(1)) * (4 << 20))
+    if environ["PATH_INFO"] == "/reserve":
+        KEPT.append(mmap.mmap(-1, 256 << 20))
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -109,7 +112,7 @@ def test_reload_on_as(tmp_path: Path) -> None:
     (tmp_path / "growing.py").write_text(GROWING)
     with ServerProcess(*HTTP, "--module", "growing", "--reload-on-as", "1g", *AT_ONCE, directory=tmp_path) as server:
         wait_until(
-            lambda: server.get("/grow").status and "reload-on-as limit reached" in server.log,
+            lambda: server.get("/reserve").status and "reload-on-as limit reached" in server.log,
             timeout=60,
             what="the limit to be reached",
         )
