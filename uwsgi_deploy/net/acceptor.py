@@ -28,8 +28,8 @@ _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errn
 class Siblings:
     """What the workers of one listener know of each other.
 
-    idle: a byte per worker, 1 while it waits for events; `own` is this worker's index. call_fd: an eventfd that all of
-    them watch; writing to it wakes one that is idle, to accept what another had no time for.
+    idle: a byte per process, 1 while it waits for events and is not leaving; `own` is this one's index. call_fd: an
+    eventfd that all of them watch; writing to it wakes one that is idle, to accept what another had no time for.
     """
 
     idle: memoryview
@@ -118,6 +118,9 @@ class Acceptor:
     def leave(self, *, now: float, backlog: bool) -> None:
         """Stop for good: at once, or with `backlog` only after the last call.
 
+        The kernel wakes one worker for a new client. If it was this one, and nobody else connects soon, the others
+        would never hear of that client: they are told to have a look.
+
         backlog: nobody else will serve who is in the listen queue, so all are accepted, and for a moment more those
         whose connection the kernel still holds back until its data comes (TCP_DEFER_ACCEPT).
         """
@@ -127,7 +130,10 @@ class Acceptor:
             self._close_at = now + _LAST_CALL
             self._accept_all(now)
         else:
+            siblings = self._siblings
             self._close()
+            if siblings is not None:
+                os.eventfd_write(siblings.call_fd, 1)
 
     def close_if_due(self, now: float) -> None:
         """After the last call: accept who is left, and close."""

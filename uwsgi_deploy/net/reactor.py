@@ -487,6 +487,7 @@ class Reactor:
         self._drain_wanted = False
         self._next_sweep = self.now
         self.pause.give_up()
+        self._idle_flag = bytearray(1)  # siblings must not count on this worker any more
         self._acceptor.leave(now=self.now, backlog=backlog)
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile
             if connection.state is HEAD and not connection.inbox:

@@ -79,6 +79,7 @@ class LodgingScoreboard(Scoreboard):
             super().vacate(wid, bank)
             return
         board.vacate(wid, bank)
+        os.eventfd_write(self.call_fd, 1)  # its siblings may all be gone: who serves now is asked, too
         if wid <= self.workers:  # what workers of other numbers counted ends with them
             _move_counters(board.record_in(wid, bank), self.record_in(wid, bank))
         self._close_if_empty(board)

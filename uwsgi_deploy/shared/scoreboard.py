@@ -177,12 +177,12 @@ class Scoreboard:
         view = memoryview(self._map)
         self._slots = view[:records].cast("Q")
         self._instants = view[records:idle].cast("d")
-        self._idle = view[idle:]
         self._bank = [0] * workers
         self._wake = self.descriptors.wake_fd
         # Workers call each other through it when one has no time for a new client (see `net.reactor.Siblings`).
         self.call_fd = self.descriptors.call_fd
-        self.idle: memoryview = self._idle[:workers]
+        # A byte for each bank of each worker, 1 while its process waits for events (see `net.reactor.Siblings`).
+        self.idle: memoryview = view[idle:]
 
     # --- for the worker that writes -----------------------------------------------------------------------------------
 
@@ -190,11 +190,14 @@ class Scoreboard:
         """The record of worker `wid` (from 1), a memoryview of format Q."""
         return self.record_in(wid, self._bank[wid - 1])
 
+    def seat(self, wid: int) -> int:
+        """The index in `idle` of this process, which is worker `wid`."""
+        return self._bank[wid - 1] * self.workers + wid - 1
+
     def occupy(self, wid: int, bank: int, *, generation: int, started: int) -> None:
         """Called once in a new worker: `bank` of `wid` is its own; the fields of the former process are cleared."""
         self._bank[wid - 1] = bank
-        self.idle = self._idle[bank * self.workers : (bank + 1) * self.workers]
-        self.idle[wid - 1] = 0
+        self.idle[self.seat(wid)] = 0
         record = self.record(wid)
         for field in PROCESS_FIELDS:
             record[field] = 0
@@ -237,11 +240,15 @@ class Scoreboard:
         return [pid for pid in self.column(Field.PID).tolist() if pid]
 
     def vacate(self, wid: int, bank: int) -> None:
-        """The process of this bank is gone: clear what was about it, keep the counters."""
+        """The process of this bank is gone: clear what was about it, keep the counters.
+
+        The kernel may have woken it for a new client that it had no time to accept: a sibling is called for that one.
+        """
         record = self.record_in(wid, bank)
         for field in PROCESS_FIELDS:
             record[field] = 0
-        self._idle[bank * self.workers + wid - 1] = 0
+        self.idle[bank * self.workers + wid - 1] = 0
+        os.eventfd_write(self.call_fd, 1)
         self._clear_cores(wid, bank)
 
     def running(self, wid: int, bank: int) -> Iterator[Running]:

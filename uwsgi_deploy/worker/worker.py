@@ -118,7 +118,7 @@ class Worker:
         self._cores = settings.workers.threads
         board = context.scoreboard
         alone = board.workers == 1
-        self._siblings = None if alone else Siblings(board.idle, context.wid - 1, board.call_fd)
+        self._siblings = None if alone else Siblings(board.idle, board.seat(context.wid), board.call_fd)
         self._retirement = Retirement(settings, context.wid, monotonic())
         self._failures = Failures(
             log,
