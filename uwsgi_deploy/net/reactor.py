@@ -484,10 +484,9 @@ class Reactor:
         return self.draining and not (self._drain_wanted or self.connections or self._acceptor.has_deadline)
 
     def _start_draining(self, *, backlog: bool) -> None:
-        self._drain_wanted = False
-        self._next_sweep = self.now
-        self.pause.give_up()
+        self._drain_wanted, self._next_sweep = False, self.now
         self._idle_flag = bytearray(1)  # siblings must not count on this worker any more
+        self.pause.give_up()
         self._acceptor.leave(now=self.now, backlog=backlog)
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile
             if connection.state is HEAD and not connection.inbox:
