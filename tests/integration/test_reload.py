@@ -413,8 +413,14 @@ def test_wrong_configuration_changes_nothing(tmp_path: Path, content: str, reaso
         reload(server)
 
 
-@pytest.mark.parametrize("code", ["def application(\n", "import no_such_library\n", "1 / 0\n"])
-@pytest.mark.parametrize("extra", [(), ("processes = 3", "http-socket = new.sock", "pidfile = new.pid")])
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("def application(\n", ()),
+        ("import no_such_library\n", ("processes = 3", "http-socket = new.sock", "pidfile = new.pid")),
+        ("1 / 0\n", ()),
+    ],
+)
 def test_broken_application_changes_nothing(tmp_path: Path, code: str, extra: tuple[str, ...]) -> None:
     """Also when the settings were other ones: these are taken back with everything they brought."""
     write_version(tmp_path / "app.py", "one")
