@@ -347,7 +347,7 @@ class Master:
         if worker.case is None:  # else it worked, and was killed for what it did
             killed = ended.signal == signal.SIGKILL
             slot.failures = failures_after(slot.failures, now - worker.born, served=served, killed=killed)
-            slot.not_before = now + pause_after(slot.failures, served=served)
+            slot.not_before = now + pause_after(slot.failures, served=served, killed=killed)
         reload = fleet.reload
         if reload is not None and slot.failures >= MOST_FAILED_SUCCESSORS and not fleet.is_old(worker):
             self._cancel_reload(f"worker {slot.wid} of the new application ends at once, {ended.describe()}")
@@ -368,7 +368,7 @@ class Master:
         fleet = self._fleet
         verdict = f"worker {wid} ended {MOST_FAILED_STARTS} times in a row soon after its birth, {ended.describe()}"
         if fleet.booted:
-            log(f"*** {verdict}: trying again every few seconds ***")
+            log(f"*** {verdict}: trying again and again ***")
         elif self._waits_for_fixes:
             fleet.awaits_change = True
             log(f"*** {verdict}: waiting until one of the application's files changes ***")

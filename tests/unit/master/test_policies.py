@@ -21,6 +21,7 @@ from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Template, Worker
 from uwsgi_deploy.master.policies.respawn import (
     FIRST_PAUSE,
     MOST_FAILED_STARTS,
+    PAUSE_OF_KILLED,
     failures_after,
     pause_after,
     respawn,
@@ -163,6 +164,7 @@ def test_killed_worker_is_no_failed_start() -> None:
     """SIGKILL comes from outside; only who had not served yet may have been killed for what a start needs."""
     assert failures_after(3, lifetime=0.5, served=True, killed=True) == 0
     assert failures_after(3, lifetime=0.5, served=False, killed=True) == 4
+    assert pause_after(10_000, killed=True) == PAUSE_OF_KILLED
 
 
 # --- stop and mercy ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from uwsgi_deploy.master.reload_rows import Stage
 SOUND_LIFE = 10.0
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+# Killed before it served: perhaps only because it was there, perhaps for want of memory.
+PAUSE_OF_KILLED = 0.5
 # So many failed starts of a worker in a row are called what they are; a server that never served ends.
 MOST_FAILED_STARTS = 5
 
@@ -61,12 +63,13 @@ def _needs_worker(slot: WorkerSlot, now: float) -> bool:
     return slot.wanted and not slot.staying and slot.free_bank is not None and slot.not_before <= now
 
 
-def pause_after(failures: int, *, served: bool = False) -> float:
+def pause_after(failures: int, *, served: bool = False, killed: bool = False) -> float:
     """Seconds until the next try after so many short lives in a row: 0, 0.1, 0.2, 0.4 … 5; at most 0.1 after a worker
-    that served."""
+    that served, and 0.5 after one that was killed with SIGKILL."""
     if failures <= 1:
         return 0.0
-    return min(FIRST_PAUSE * 2.0 ** min(failures - 2, 10), FIRST_PAUSE if served else LONGEST_PAUSE)
+    longest = FIRST_PAUSE if served else PAUSE_OF_KILLED if killed else LONGEST_PAUSE
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 2, 10), longest)
 
 
 def failures_after(failures: int, lifetime: float, *, served: bool = False, killed: bool = False) -> int:
