@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,21 +143,22 @@ def test_nothing_is_lost_under_load() -> None:
     """Four reloads, keep-alive and one-shot clients: every request is answered, and the master does not grow."""
     with ServerProcess(*HELLO, "-p", "2") as server:
         reload(server)
-        before, memory = descriptors(server.pid), private_memory(server.pid)
+        before, memory = descriptors(server.pid), written_memory(server.pid)
         with load(server) as lost:
             for _ in range(4):
                 reload(server)
         assert lost == []
         wait_until(lambda: len(workers(server)) == 2)
-        wait_until(lambda: descriptors(server.pid) == before, what="the master to have the same descriptors")
-        assert private_memory(server.pid) < memory + 512
+        # The first sample may have been taken while the old template was still about.
+        wait_until(lambda: not Counter(descriptors(server.pid)) - Counter(before), what="nothing more to be open")
+        assert written_memory(server.pid) < memory + 512
         assert len(processes(server)) == 4
 
 
-def private_memory(pid: int) -> int:
-    """KiB that a process shares with nobody."""
+def written_memory(pid: int) -> int:
+    """KiB that a process has written; what it has mapped of files comes and goes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
 @pytest.mark.parametrize("options", [(), ("--lazy-apps",)])

@@ -58,6 +58,7 @@ from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.fork import fork_child
+from uwsgi_deploy.process.pages import forget_mapped_files
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import ReopenLog, SpawnWorker
 from uwsgi_deploy.worker.template import TemplateContext, run_template
@@ -411,6 +412,7 @@ class Executor:
         reload = fleet.reload
         if reload is None:
             return
+        forget_mapped_files()  # what only booting needed
         if reload.kind is ReloadKind.CHAIN:
             log("chain reloading complete")
         template = fleet.template

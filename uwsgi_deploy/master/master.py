@@ -36,6 +36,7 @@ from uwsgi_deploy.master.upkeep import Upkeep
 from uwsgi_deploy.net.queue_length import queue_length
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookFailed
+from uwsgi_deploy.process.pages import forget_mapped_files
 from uwsgi_deploy.process.signals import Wakeup
 from uwsgi_deploy.shared.scoreboard import Field
 from uwsgi_deploy.worker.channel import LoadFailed, Message, Spawned, SpawnFailed, TemplateReady
@@ -444,6 +445,7 @@ class Master:
         self._sampler.look(fleet, now)
         if not fleet.booted and fleet.stop is None and self._all_ready():
             fleet.boot()
+            forget_mapped_files()  # what only booting needed
             log(banner.ready(len(fleet.active)))
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)

@@ -35,6 +35,7 @@ from uwsgi_deploy.process.finish import finish_interpreter
 from uwsgi_deploy.process.fork import fork_adopted
 from uwsgi_deploy.process.hooks import HookFailed, HookRunner
 from uwsgi_deploy.process.notify import forget_manager
+from uwsgi_deploy.process.pages import forget_mapped_files
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker import channel
@@ -120,6 +121,7 @@ def run_template(context: TemplateContext) -> int:
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
+    forget_mapped_files()
     inheritance = Inheritance(application, api, prepared, fill_pools())
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
