@@ -18,8 +18,10 @@ from uwsgi_deploy.worker.worker import Worker, WorkerContext, prepare
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.lifecycle import Application
 
-# CPython 3.11 specialises code after eight runs, and each instruction after some more.
-_ROUNDS = 40
+# CPython 3.11 specialises code after eight runs, and each instruction after some more: requests of each worker, and
+# workers for each kind of application.
+_ROUNDS = 10
+_WORKERS = 6
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
 _BODY = b"ok"
 
@@ -39,7 +41,8 @@ def rehearse() -> None:
     client, server = socket.socketpair()
     with client, server:
         server.setblocking(False)
-        for wrap in (list, iter):  # what small WSGI applications return, and what frameworks do
+        for wrap in (list, iter) * _WORKERS:  # what small WSGI applications return, and what frameworks do
+            scoreboard.occupy(1, 0, generation=0, started=0)
             worker = Worker(context, _application(wrap))
             worker.rehearse(server.dup().detach(), codec, _ROUNDS, lambda: client.send(_REQUEST))
             client.recv(1 << 20)
