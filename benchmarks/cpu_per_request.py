@@ -19,7 +19,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import APPS, REPOSITORY, cpu_seconds, pss, session_pids, wait_for
+from measuring import APPS, REPOSITORY, cpu_seconds, end, pss, session_pids, wait_for
 
 OURS = f"{sys.executable} -m uwsgi_deploy --http-socket 127.0.0.1:{{port}} --module {{application}} --disable-logging"
 HEADERS = {
@@ -114,19 +113,6 @@ def measure(template: str, arguments: argparse.Namespace, lua: str) -> tuple[lis
             return rounds, pss(session_pids(server.pid))
         finally:
             end(server)
-
-
-def end(server: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        for pid in session_pids(server.pid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def main() -> int:

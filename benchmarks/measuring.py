@@ -174,3 +174,17 @@ def milliseconds(times: Sequence[float]) -> str:
     ordered = sorted(times)
     middle, late, last = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)], ordered[-1]
     return f"median {middle * 1000:.2f} ms, 99% {late * 1000:.2f} ms, most {last * 1000:.2f} ms"
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End all processes of a server that has a session of its own: politely, then not."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        for pid in session_pids(server.pid):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            continue

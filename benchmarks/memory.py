@@ -29,8 +29,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpu_per_request import end
-from measuring import APPS, ask, connect, pss, session_pids, wait_for
+from measuring import APPS, ask, connect, end, pss, session_pids, wait_for
 
 MEGABYTE = 1 << 20
 OURS = (

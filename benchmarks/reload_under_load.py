@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from measuring import APPS, REPOSITORY, Gone, ask, connect, session_pids, wait_for
+from measuring import APPS, REPOSITORY, Gone, ask, connect, end, wait_for
 
 LOSSES = ("refused", "reset", "wrong", "timeout")
 ANSWER = b"two seconds later\n"
@@ -179,19 +179,6 @@ def answers(port: int) -> bool:
             return ask(connection, close=True).body == ANSWER
     except (Gone, OSError):
         return False
-
-
-def end(server: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        for pid in session_pids(server.pid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def main() -> int:
