@@ -83,6 +83,11 @@ def test_an_unknown_option_is_one_line_with_the_nearest_name() -> None:
         (["-p"], "command line: option '-p' needs a value"),
         (["--mule"], "command line: 'mule' is an option of uWSGI that this version does not have yet"),
         (["--master", "true"], "command line: do not know what to do with 'true'"),
+        (
+            ["workres"],
+            "command line: do not know what to do with 'workres' (did you mean the verb 'workers'?",
+        ),
+        (["--pidfile", "a.pid", "reload"], "command line: do not know what to do with 'reload' (did you mean the verb"),
         (["nope.ini"], "command line: cannot read the configuration file 'nope.ini': No such file or directory"),
         (["--ini", "nope.ini"], "command line: cannot read the configuration file 'nope.ini'"),
         (["app.yaml"], "command line: 'yaml' is refused: this version reads ini files only"),

@@ -5,6 +5,7 @@ Every error of configuration or start is one line on standard error and the exit
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -21,7 +22,7 @@ from uwsgi_deploy.config.build import build
 from uwsgi_deploy.config.checks import require_socket
 from uwsgi_deploy.config.raw import RawOption
 from uwsgi_deploy.config.sources.argv import positional_option
-from uwsgi_deploy.errors import ServerError, lines_of
+from uwsgi_deploy.errors import ConfigError, ServerError, lines_of
 from uwsgi_deploy.handover import Handover
 from uwsgi_deploy.image import origin_of_this_process, replace_by_server
 from uwsgi_deploy.process import signals
@@ -96,8 +97,20 @@ def _run(targets: tuple[str, ...], **pidfiles: str | None) -> int:
             return int(importlib.import_module(STEERING).tell_pidfile(pidfile, PIDFILE_OPTIONS[name]))
     given = server_options(click.get_current_context())
     # As in uWSGI, positional arguments are read after all options, wherever they stand.
-    positional = tuple(positional_option(target) for target in targets if not target.startswith("["))
+    positional = tuple(_target_option(target) for target in targets if not target.startswith("["))
     return _serve((*given, *positional))
+
+
+def _target_option(target: str) -> RawOption:
+    """As `positional_option`, but whoever mistypes or misplaces a verb is told the verb."""
+    try:
+        return positional_option(target)
+    except ConfigError as error:
+        close = difflib.get_close_matches(target, VERB_WORDS, n=1, cutoff=0.7)
+        if not close:
+            raise
+        hint = f"did you mean the verb '{close[0]}'? A verb is the first word"
+        raise ConfigError(error.origin, error.message, hint=hint) from None
 
 
 def _serve(command_line: tuple[RawOption, ...]) -> int:
