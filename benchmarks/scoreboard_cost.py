@@ -50,7 +50,7 @@ def main() -> None:
     accounting = Accounting(Settings(harakiri=HarakiriSettings(harakiri=30)), scoreboard, 2, print)
     response, now = Answered(), time.monotonic()
     empty = nanoseconds(lambda: None, rounds)
-    print(f"begin  {nanoseconds(lambda: accounting.begin(ENVIRON, now, 1), rounds) - empty:6.0f} ns")
+    print(f"begin  {nanoseconds(lambda: accounting.begin(ENVIRON, now, 1, 9), rounds) - empty:6.0f} ns")
     print(f"end    {nanoseconds(lambda: accounting.end(1), rounds) - empty:6.0f} ns")
     print(f"count  {nanoseconds(lambda: accounting.count(response, 0.001, SERVED), rounds) - empty:6.0f} ns")
 

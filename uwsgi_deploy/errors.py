@@ -59,3 +59,15 @@ class RequestBodyError(OSError):
 
 class ClientGone(OSError):
     """The client left before its answer was complete. An `OSError`, as uWSGI raises for `write()`."""
+
+
+class HarakiriTimeout(BaseException):
+    """The request's time is over. Raised in the middle of the application's code by the server.
+
+    No `Exception`, so that `except Exception` does not keep a request alive: code that catches everything must let it
+    pass. `limit` is in seconds, 0 where it is not known.
+    """
+
+    def __init__(self, message: str = "the request's deadline has passed", *, limit: float = 0.0) -> None:
+        self.limit = limit
+        super().__init__(message)

@@ -64,10 +64,10 @@ class Accounting:
         """The calling thread is `core` from now on."""
         self._cores.set_thread(core, get_ident())
 
-    def begin(self, environ: Environ, started: float, core: int) -> None:
-        """A request is about to run on `core`: tell the master, which sees to its deadline."""
+    def begin(self, environ: Environ, started: float, core: int, fd: int) -> None:
+        """A request of the connection `fd` is about to run on `core`: tell the master, which sees to its deadline."""
         request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
-        self._begin_on[core](started, started + self._time_limit, inf, request.encode())
+        self._begin_on[core](started, started + self._time_limit, inf, fd, 0, request.encode(), 0)
 
     def end(self, core: int) -> None:
         """The request is over, with everything that belongs to it."""

@@ -231,7 +231,7 @@ class Worker:
         if reactor.draining or not self._keeps_alive or (reactor.ready and self._crowded()):
             connection.keep_alive = False
         accounting = self._accounting
-        accounting.begin(environ, started, core)
+        accounting.begin(environ, started, core, connection.fd)
         connection.may_hold = hold
         response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
         outcome = handle_request(self._application, environ, response, self._failures)
@@ -275,7 +275,7 @@ class Worker:
         if self._settings.harakiri.harakiri_no_arh:
             after()
         else:
-            accounting.begin(environ, started, core)
+            accounting.begin(environ, started, core, -1)  # the client has its answer
             after()
             accounting.end(core)
         reactor.now = monotonic()

@@ -186,7 +186,7 @@ def test_core_records_end_with_the_process() -> None:
     scoreboard.core_records(2).begin(1, 1.0, inf, "- GET /other")
     scoreboard.vacate(1, 0)
     assert list(scoreboard.running(1, 0)) == []
-    assert scoreboard.request(1, 0, 1) == RunningRequest("", "", "", 0)
+    assert scoreboard.request(1, 0, 1) == RunningRequest("", "", "", 0, fd=0)
     assert scoreboard.request(2, 0, 1).uri == "/other"
     scoreboard.core_records(1).begin(0, 2.0, inf, "- GET /")
     scoreboard.occupy(1, 0, generation=2, started=1)

@@ -1,0 +1,60 @@
+"""What a framework's middleware knows of a running request, put down for a report that may have to be made.
+
+The middleware puts a `RequestNotes` into the environ under `NOTES`; the server reads it from another thread when the
+request is late, so everything in it is plain data, or a function that is quick, evaluates nothing and asks no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+NOTES = "uwsgi.notes"
+
+
+@dataclass(slots=True)
+class Call:
+    """Something outside that the request waits for, or waited for: `kind` is `database`, `cache`, `http`; `target` the
+    database's alias and vendor, the host; `text` the statement or the method and URL without its query, not yet
+    redacted. Instants are monotonic seconds; ended is 0 while it runs."""
+
+    kind: str
+    target: str
+    text: str
+    started: float
+    ended: float = 0.0
+
+
+@dataclass(slots=True)
+class RequestNotes:
+    """See the module. route: the pattern; view: dotted name; url_name: Django's URL name or Flask's endpoint.
+
+    user: returns the user's id if it has been looked up already, else None; it never looks it up.
+    running: calls that have not ended. counts: calls so far by kind; spent: seconds of those that ended.
+    redact: the framework's own rule: what a report may show of a setting, header, variable `name` with `value`.
+    """
+
+    framework: str = ""
+    route: str = ""
+    view: str = ""
+    url_name: str = ""
+    user: Callable[[], object] | None = None
+    running: list[Call] = field(default_factory=list)
+    last: Call | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    redact: Callable[[str, Any], Any] | None = None
+
+    def begin(self, call: Call) -> Call:
+        """A call starts."""
+        self.running.append(call)
+        return call
+
+    def end(self, call: Call, now: float) -> None:
+        """A call ended, or failed."""
+        call.ended = now
+        self.running.remove(call)
+        self.last = call
+        self.counts[call.kind] = self.counts.get(call.kind, 0) + 1
+        self.spent[call.kind] = self.spent.get(call.kind, 0.0) + now - call.started
