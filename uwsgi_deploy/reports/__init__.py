@@ -1,1 +1,1 @@
-"""Reports of requests that took too long: what is in them, how they read, where they go. Knows no process of its own."""
+"""Reports of requests that took too long: what is in them, how they read, where they go. Knows no process."""

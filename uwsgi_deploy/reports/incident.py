@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What one thread or greenlet does, the most recent call first. name: for people ("core 3, GET /x", "thread pool")."""
+    """What one thread or greenlet does, the most recent call first. name: for people ("core 3, GET /x")."""
 
     name: str
     frames: tuple[Frame, ...]
@@ -66,6 +66,7 @@ class Incident:
     limit_origin: what set the limit (`harakiri`, `harakiri-routes: ^/export/`, `@harakiri`, `deadline()`).
     phase: reading body, application, streaming, closing. victim: the stack of the request's own thread or greenlet.
     capture: how the stacks were got: python, faulthandler, proc. kernel: `/proc/PID/wchan` and `syscall`, or empty.
+    worker: age, requests, rss, cpu_user, cpu_system, fds, cores (seconds, bytes, numbers) as far as they are known.
     hub_blocked: seconds that a gevent hub has not come to run, 0 otherwise.
     """
 
@@ -95,5 +96,5 @@ class Incident:
     capture: tuple[str, ...] = ()
     kernel: Mapping[str, str] = field(default_factory=dict)
     hub_blocked: float = 0.0
-    worker: Mapping[str, float] = field(default_factory=dict)  # age, requests, rss, cpu_user, cpu_system, fds, cores
+    worker: Mapping[str, float] = field(default_factory=dict)
     generation: int = 0
