@@ -49,7 +49,7 @@ demo: $(VENV)/.installed-demo
 test: $(VENV)/.installed-dev system-packages lint check-format types layers pytest
 
 system-packages:
-	@.ci/system-packages nginx
+	@.ci/system-packages nginx postgres:postgresql
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
