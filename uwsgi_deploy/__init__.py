@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, ServerError
+from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, HarakiriTimeout, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,18 +25,23 @@ if TYPE_CHECKING:
     )
     from uwsgi_deploy.config.sources.framework import pairs_of
     from uwsgi_deploy.handover import Handover, replace_process
+    from uwsgi_deploy.reports.notes import NOTES, Call, RequestNotes
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "NOTES",
     "AppLoadError",
     "ApplicationSettings",
     "BindError",
+    "Call",
     "ConfigError",
     "Handover",
+    "HarakiriTimeout",
     "HttpSettings",
     "IdentitySettings",
     "LogSettings",
+    "RequestNotes",
     "ServerError",
     "Settings",
     "SocketSettings",
@@ -62,6 +67,7 @@ _HOME_OF = {
         "uwsgi_deploy.config.settings",
     ),
     **dict.fromkeys(("Handover", "replace_process"), "uwsgi_deploy.handover"),
+    **dict.fromkeys(("NOTES", "Call", "RequestNotes"), "uwsgi_deploy.reports.notes"),
     "pairs_of": "uwsgi_deploy.config.sources.framework",
 }
 
