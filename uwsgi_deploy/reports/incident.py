@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from uwsgi_deploy.reports.notes import RequestNotes
+
 
 class Kind(Enum):
     """Which stage of harakiri it is."""
@@ -68,6 +70,9 @@ class Incident:
     capture: how the stacks were got: python, faulthandler, proc. kernel: `/proc/PID/wchan` and `syscall`, or empty.
     worker: age, requests, rss, cpu_user, cpu_system, fds, cores (seconds, bytes, numbers) as far as they are known.
     hub_blocked: seconds that a gevent hub has not come to run, 0 otherwise.
+    notes: a `RequestNotes.snapshot()` that was made with the stacks, because a request that is interrupted ends its
+    calls; without one the environ's are read, as they are when the report is filed.
+    attempt, graceful: for uWSGI's first line of a hard stage. follows: the id of an earlier report of this request.
     """
 
     kind: Kind
@@ -98,3 +103,7 @@ class Incident:
     hub_blocked: float = 0.0
     worker: Mapping[str, float] = field(default_factory=dict)
     generation: int = 0
+    notes: RequestNotes | None = None
+    attempt: int = 1
+    graceful: bool = True
+    follows: str = ""

@@ -7,7 +7,8 @@ request is late, so everything in it is plain data, or a function that is quick,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 
 NOTES = "uwsgi.notes"
@@ -33,6 +34,7 @@ class RequestNotes:
     user: returns the user's id if it has been looked up already, else None; it never looks it up.
     running: calls that have not ended. counts: calls so far by kind; spent: seconds of those that ended.
     redact: the framework's own rule: what a report may show of a setting, header, variable `name` with `value`.
+    seen: of a snapshot, when it was made (monotonic seconds).
     """
 
     framework: str = ""
@@ -45,6 +47,7 @@ class RequestNotes:
     counts: dict[str, int] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     redact: Callable[[str, Any], Any] | None = None
+    seen: float = 0.0
 
     def begin(self, call: Call) -> Call:
         """A call starts."""
@@ -58,3 +61,8 @@ class RequestNotes:
         self.last = call
         self.counts[call.kind] = self.counts.get(call.kind, 0) + 1
         self.spent[call.kind] = self.spent.get(call.kind, 0.0) + now - call.started
+
+    def snapshot(self) -> RequestNotes:
+        """These notes as they are at this moment, for a report that is made later. From any thread."""
+        running = [replace(call) for call in list(self.running)]
+        return replace(self, running=running, counts=dict(self.counts), spent=dict(self.spent), seen=monotonic())

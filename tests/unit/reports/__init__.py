@@ -1,0 +1,1 @@
+"""Tests of `uwsgi_deploy.reports`."""
