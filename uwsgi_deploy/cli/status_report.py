@@ -27,7 +27,7 @@ def table(data: Data, *, now: float) -> str:
     lines.append("")
     rows: list[tuple[str, ...]] = [("ID", "PID", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "MEMORY", "NOW")]
     rows += [_row(worker, now) for worker in workers]
-    return "\n".join([*lines, *_aligned(rows)])
+    return "\n".join([*lines, *aligned(rows, RIGHT)])
 
 
 def _reloads(data: Data) -> Iterator[str]:
@@ -76,12 +76,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Sequence[tuple[str, ...]], right: frozenset[str]) -> Iterator[str]:
+    """Lines of a table. The first row has the titles; columns of those in `right` are flush right."""
     header = rows[0]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     for row in rows:
         cells = [
-            f"{cell:>{width}}" if title in RIGHT else f"{cell:<{width}}"
+            f"{cell:>{width}}" if title in right else f"{cell:<{width}}"
             for cell, width, title in zip(row, widths, header, strict=True)
         ]
         yield "  ".join(cells).rstrip()

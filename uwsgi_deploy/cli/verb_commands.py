@@ -65,7 +65,11 @@ def _click_command(verb: Verb, known: Known, extra: Sequence[click.Parameter]) -
             click.get_current_context().exit(code)
 
     parameters = [_click_parameter(argument) for argument in (*verb.arguments, *PLACE_ARGUMENTS)]
-    return click.Command(verb.words[-1], params=[*parameters, *extra], callback=callback, help=verb.help)
+    # \b: click keeps the lines of a paragraph as they are.
+    details = "".join(f"\n\n\b\n{paragraph}" for paragraph in verb.details.split("\n\n") if paragraph)
+    return click.Command(
+        verb.words[-1], params=[*parameters, *extra], callback=callback, help=verb.help + details, short_help=verb.help
+    )
 
 
 def _click_parameter(argument: Argument) -> click.Parameter:
@@ -76,7 +80,8 @@ def _click_parameter(argument: Argument) -> click.Parameter:
     name = f"--{argument.name}"
     if argument.takes is Takes.NOTHING:
         return click.Option([name], is_flag=True, help=argument.help)
-    return click.Option([name], type=CLICK_TYPES[argument.takes], metavar=METAVAR[argument.takes], help=argument.help)
+    metavar = argument.metavar or METAVAR[argument.takes]
+    return click.Option([name], type=CLICK_TYPES[argument.takes], metavar=metavar, help=argument.help)
 
 
 # --- argparse ---------------------------------------------------------------------------------------------------------
@@ -109,9 +114,15 @@ def add_verbs(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) 
                 group = subparsers.add_parser(verb.words[0], help=GROUP_HELP[verb.words[0]])
                 groups[verb.words[0]] = group.add_subparsers(dest=f"{DESTINATION}2", metavar="VERB", required=True)
             parent = groups[verb.words[0]]
-        _add_arguments(
-            parent.add_parser(verb.words[-1], help=verb.help, description=verb.help, parents=[common]), verb.arguments
+        command = parent.add_parser(
+            verb.words[-1],
+            help=verb.help,
+            description=verb.help,
+            epilog=verb.details,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
         )
+        _add_arguments(command, verb.arguments)
 
 
 def _add_arguments(parser: argparse.ArgumentParser, arguments: Iterable[Argument]) -> None:
@@ -127,7 +138,7 @@ def _add_arguments(parser: argparse.ArgumentParser, arguments: Iterable[Argument
                 f"--{argument.name}",
                 dest=argument.key,
                 type=ARGPARSE_TYPES[argument.takes],
-                metavar=METAVAR[argument.takes],
+                metavar=argument.metavar or METAVAR[argument.takes],
                 help=argument.help,
             )
 

@@ -14,93 +14,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from uwsgi_deploy.cli import status_report
 from uwsgi_deploy.cli.client import UNKNOWN, NoServer, Place, Server, Watch, find
+from uwsgi_deploy.cli.on_demand import ON_DEMAND
+from uwsgi_deploy.cli.order import FAILED, PLACE_ARGUMENTS, Argument, Order, Takes, Verb
 from uwsgi_deploy.master.commands import Command
 
-FAILED = 1
 NO_SERVER = 7
 POLL = 0.1
 # How long a master that executes itself anew may be out of reach.
 EXEC_GRACE = 30.0
 
-
-class Takes(Enum):
-    """What stands for the value of an argument."""
-
-    NOTHING = "flag"
-    TEXT = "text"
-    NUMBER = "number"
-    SECONDS = "seconds"
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An option of a verb; with `positional` an argument, which may be left out. many: any number of values."""
-
-    name: str
-    takes: Takes
-    help: str = ""
-    positional: bool = False
-    many: bool = False
-
-    @property
-    def key(self) -> str:
-        """The name among the parsed values."""
-        return self.name.replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A verb as it was given: to whom, with what, and how to answer."""
-
-    place: Place
-    values: Mapping[str, Any]
-    as_json: bool
-
-    def given(self, name: str) -> Any:
-        """The value of an argument, None or False when it was not given."""
-        return self.values.get(name)
-
-    @property
-    def patience(self) -> float:
-        """Seconds to wait for the end of what was asked for."""
-        timeout = self.given("timeout")
-        return float("inf") if timeout is None else float(timeout)
-
-    def tell(self, message: str, *, ok: bool = True, data: Any = None) -> int:
-        """Print an outcome and return its exit code."""
-        if self.as_json:
-            print(json.dumps({"ok": ok, "message": message, "data": data}), flush=True)
-        else:
-            print(message, file=sys.stdout if ok else sys.stderr, flush=True)
-        return 0 if ok else FAILED
-
-    def pass_on(self, reply: Mapping[str, Any]) -> int:
-        """Print the server's answer."""
-        return self.tell(reply["message"], ok=reply["ok"], data=reply["data"])
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """`words` are what is typed: `("workers", "add")`."""
-
-    words: tuple[str, ...]
-    help: str
-    run: Callable[[Order], int]
-    arguments: tuple[Argument, ...] = ()
-
-
-PLACE_ARGUMENTS = (
-    Argument("pidfile", Takes.TEXT, "The server that wrote this pid file."),
-    Argument("control-socket", Takes.TEXT, "The server behind this control socket."),
-    Argument("pid", Takes.NUMBER, "The server whose master has this pid."),
-    Argument("json", Takes.NOTHING, "Answer with one line of JSON."),
-)
 WAIT = Argument("wait", Takes.NOTHING, "Wait for the end; the exit code tells how it went.")
 NO_WAIT = Argument("no-wait", Takes.NOTHING, "Do not wait for the end.")
 TIMEOUT = Argument("timeout", Takes.SECONDS, "Wait so many seconds at most; without it, as long as it takes.")
@@ -309,6 +235,7 @@ VERBS = (
     ),
     Verb(("log", "reopen"), "Open the log file again by its name, after it was moved.", _simply(Command.REOPEN_LOG)),
     Verb(("log", "rotate"), "Move the log file away and open a new one.", _simply(Command.ROTATE_LOG)),
+    *ON_DEMAND,
 )
 
 

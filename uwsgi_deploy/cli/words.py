@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VERB_WORDS = ("status", "reload", "stop", "restart", "drain", "pause", "resume", "workers", "log")
+VERB_WORDS = (
+    "status",
+    "reload",
+    "stop",
+    "restart",
+    "drain",
+    "pause",
+    "resume",
+    "workers",
+    "log",
+    "inflight",
+    "dump",
+)
 """First words that are verbs."""
 
 PIDFILE_OPTIONS: Mapping[str, str] = {

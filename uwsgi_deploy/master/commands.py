@@ -7,6 +7,8 @@ Every request gets exactly one final `Reply`. What `Reply.data` holds, by comman
 - RELOAD_STATUS ID: `{"reload": ID, "state": "running" | "complete" | "failed", "reason": "" or the sentence}`; `ok` is
   False for a number nobody knows. Outcomes survive the master's re-execution; the last few are kept.
 - STATUS: see `master.status`.
+- INFLIGHT and DUMP: see `master.on_demand`. The final reply to DUMP comes when the stacks are there, within a second or
+  so; another one that is not final comes at once.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Command(Enum):
     WRITE_PIDFILES = "write pidfiles"
     STATISTICS = "statistics"  # into the log
     STATUS = "status"
+    INFLIGHT = "inflight"  # arguments: the least age in seconds, how many at most
+    DUMP = "dump"  # arguments: numbers of workers, none means all
 
 
 @dataclass(frozen=True, slots=True)

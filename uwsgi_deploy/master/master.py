@@ -84,7 +84,8 @@ class Master:
         self._commands: dict[Command, Callable[[Request, float], Reply]] = {
             **dict.fromkeys(FLEET_COMMANDS, self._change_fleet),
         }
-        self._commands.update(Upkeep(resources, self._fleet, self._executor.perform).commands)
+        self._upkeep = Upkeep(resources, self._fleet, self._executor.perform)
+        self._commands.update(self._upkeep.commands)
         ending = Ending(self._fleet, lame_duck=settings.system.lame_duck, perform=self._executor.perform)
         self._commands.update(ending.commands)
         self._commands.update(Reloading(settings, self._fleet).commands)
@@ -164,6 +165,7 @@ class Master:
         self._claim_orphans(now)
         self._read_scoreboard(now)
         self._look_at_requests()
+        self._upkeep.look(now)
 
     def _obey(self, request: Request, now: float) -> None:
         """Do what is asked and answer. Each command has one method, which returns the answer."""

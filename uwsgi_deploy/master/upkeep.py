@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast
 
 from uwsgi_deploy.logs.setup import log, log_file, reopen_log, rotate_log
 from uwsgi_deploy.master.actions import Action, Remind
@@ -16,14 +18,27 @@ from uwsgi_deploy.shared.scoreboard import Field, WorkerState
 Perform = Callable[[Action, float], None]
 
 
+class Answering(Protocol):
+    """What `master.on_demand.OnDemand` is to others."""
+
+    def answer(self, request: Request, now: float) -> Reply:
+        """See `Answer`; a reply that is not final is followed by another."""
+
+    def look(self, now: float) -> None:
+        """Answer what could not be answered at once."""
+
+
 class Upkeep:
     """`commands` is what it can do, for the master's table."""
 
     def __init__(self, resources: Resources, fleet: Fleet, perform: Perform) -> None:
         self._resources, self._fleet, self._perform = resources, fleet, perform
+        self._on_demand: Answering | None = None
         self.commands: dict[Command, Callable[[Request, float], Reply]] = {
             Command.STATUS: self._status,
             Command.STATISTICS: self._log_statistics,
+            Command.INFLIGHT: self._look_into,
+            Command.DUMP: self._look_into,
             Command.PAUSE: self._pause,
             Command.RESUME: self._resume,
             Command.TOGGLE_PAUSE: self._toggle,
@@ -47,6 +62,17 @@ class Upkeep:
                 f"{record[Field.DELTA_REQUESTS]} requests, {scoreboard.requests(worker.wid)} with predecessors"
             )
         return Reply(ok=True, message="the statistics are in the log")
+
+    def _look_into(self, request: Request, now: float) -> Reply:
+        if self._on_demand is None:  # loaded with the first question: most masters are never asked
+            module = import_module("uwsgi_deploy.master.on_demand")
+            self._on_demand = cast(Answering, module.OnDemand(self._resources, self._fleet))
+        return self._on_demand.answer(request, now)
+
+    def look(self, now: float) -> None:
+        """Answer who still waits for an answer; called in each round of the master."""
+        if self._on_demand is not None:
+            self._on_demand.look(now)
 
     # --- a pause ------------------------------------------------------------------------------------------------------
 

@@ -92,6 +92,14 @@ class StackChannel:
         self.read()  # what came between the last look and the return of the handler
         return True
 
+    def is_asked(self, pid: int) -> bool:
+        """Whether `pid` was asked, by whomever, and its stacks were not taken yet."""
+        return pid in self._pieces
+
+    def peek(self, pid: int) -> str:
+        """The stacks of `pid` as far as they came, for a second reader: they are not forgotten."""
+        return b"".join(self._pieces.get(pid, ())).decode("utf-8", "replace")
+
     def take(self, pid: int) -> str:
         """The stacks of `pid` as far as they came, as faulthandler writes them; they are forgotten here."""
         return b"".join(self._pieces.pop(pid, ())).decode("utf-8", "replace")

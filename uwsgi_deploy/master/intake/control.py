@@ -28,11 +28,11 @@ MODE = 0o600
 BACKLOG = 16
 MOST_CLIENTS = 32
 LONGEST_LINE = 8192
-MOST_UNREAD = 1 << 20
+MOST_UNREAD = 8 << 20  # an answer with ten thousand requests, or with the stacks of many threads
 
 BY_WORD: Mapping[str, Command] = {command.value.replace(" ", "-"): command for command in Command}
 # Asking changes nothing and is not logged.
-QUESTIONS = frozenset({Command.STATUS, Command.RELOAD_STATUS})
+QUESTIONS = frozenset({Command.STATUS, Command.RELOAD_STATUS, Command.INFLIGHT})
 
 
 def open_control(wanted: str, environ: Mapping[str, str], former: Sequence[ControlSocket] = ()) -> ControlSocket | None:

@@ -1,0 +1,184 @@
+"""`inflight` and `dump` with real servers: what runs now, and where, without ending any of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.server import LAUNCHER, ServerProcess
+from tests.support.verbs import verb
+from tests.support.waiting import wait_until
+
+STUCK = ("--http-socket", "127.0.0.1:0", "--module", "stuck", "--disable-logging")
+NOT_RUNNING = 7
+
+
+def ask(server: ServerProcess, path: str) -> RawClient:
+    """A client whose request runs on."""
+    client = server.connect(timeout=60)
+    client.send(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+    return client
+
+
+def inflight(server: ServerProcess, *options: str) -> list[dict[str, Any]]:
+    """The requests that run."""
+    result = verb(server, "inflight", "--json", *options)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows: list[dict[str, Any]] = json.loads(result.stdout)["requests"]
+    return rows
+
+
+def dump(server: ServerProcess, *options: str, code: int = 0) -> list[dict[str, Any]]:
+    """What the workers show."""
+    result = verb(server, "dump", "--json", *options)
+    assert (result.returncode, result.stderr) == (code, ""), result
+    workers: list[dict[str, Any]] = json.loads(result.stdout)["workers"]
+    return workers
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_inflight_has_every_request_the_oldest_first(threads: str) -> None:
+    """With worker, core, age, limit and phase, whatever a core is; those that are too young can be left out."""
+    options = ("--processes", "2", "--threads", threads, "--harakiri", "300")
+    with ServerProcess(*STUCK, *options) as server:
+        assert inflight(server) == []
+        result = verb(server, "inflight")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        first = ask(server, "/sleep?100")
+        wait_until(lambda: len(inflight(server)) == 1, 30, what="the first request")
+        second = ask(server, "/lock")
+        wait_until(lambda: len(inflight(server)) == 2, 30, what="the second request")
+        oldest, youngest = inflight(server)
+        assert (oldest["method"], oldest["uri"], oldest["phase"]) == ("GET", "/sleep?100", "application")
+        assert youngest["uri"] == "/lock"
+        assert oldest["age"] > youngest["age"] > 0
+        assert oldest["limit"] == pytest.approx(300 - oldest["age"], abs=0.01)
+        assert server.worker_pids[oldest["worker"]] == oldest["pid"]
+        assert 0 <= oldest["core"] < int(threads)
+        border = (oldest["age"] + youngest["age"]) / 2
+        # Asked later, both have grown: whatever is older than the oldest was is not the youngest for a while.
+        assert oldest["uri"] in [row["uri"] for row in inflight(server, "--older-than", str(border))]
+        assert inflight(server, "--older-than", "1000") == []
+        assert [row["uri"] for row in inflight(server, "--limit", "1")] == ["/sleep?100"]
+        lines = verb(server, "inflight").stdout.splitlines()
+        assert [line.split("\t")[7] for line in lines] == ["/sleep?100", "/lock"]
+        assert set(server.worker_pids.values()) <= server.session_pids()
+        first.close()
+        second.close()
+
+
+def test_inflight_on_a_terminal() -> None:
+    """A table with a heading."""
+    with ServerProcess(*STUCK, "--harakiri", "300") as server:
+        with ask(server, "/sleep?100"):
+            wait_until(lambda: inflight(server), 30)
+            ours, theirs = pty.openpty()
+            subprocess.run(
+                [*LAUNCHER, "inflight"],
+                cwd=server.directory,
+                env=server.environment,
+                stdout=theirs,
+                stderr=theirs,
+                timeout=60,
+                check=True,
+            )
+            shown = os.read(ours, 65536).decode()
+            os.close(ours)
+            os.close(theirs)
+        heading, row = shown.splitlines()
+        assert heading.split() == ["AGE", "LEFT", "WORKER", "PID", "CORE", "PHASE", "REQUEST", "ROUTE", "CLIENT"]
+        assert heading.index("REQUEST") == row.index("GET /sleep?100")
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("path", ["/sleep?100", "/regex", "/power", "/lock"])
+def test_dump_shows_where_a_request_is(path: str, threads: str) -> None:
+    """Also while C code holds the interpreter; the worker lives on."""
+    with ServerProcess(*STUCK, "--processes", "2", "--threads", threads) as server, ask(server, path):
+        before = server.worker_pids
+        running = wait_until(lambda: inflight(server), 30)[0]
+        started = time.monotonic()
+        workers = wait_until(lambda: [w for w in dump(server) if w["id"] == running["worker"]], 30)
+        assert time.monotonic() - started < 10
+        (worker,) = workers
+        assert (worker["pid"], worker["shown"], worker["note"]) == (running["pid"], "stacks", "")
+        stack = worker["stacks"][0]
+        assert (stack["core"], stack["request"]) == (running["core"], f"GET {path}")
+        functions = [frame["function"] for frame in stack["frames"]]
+        name = f"stuck_in_{path.partition('?')[0][1:]}"
+        assert name in functions
+        frame = stack["frames"][functions.index(name)]
+        assert frame["file"].endswith("/tests/support/apps/stuck.py")
+        assert frame["line"] > 1
+        assert "handle_request" not in functions
+        text = verb(server, "dump").stdout
+        assert f"core {running['core']}: GET {path} (" in text
+        assert f", in {name}" in text
+        assert server.worker_pids == before
+        assert set(before.values()) <= server.session_pids()
+
+
+def test_dump_of_idle_workers_and_of_one() -> None:
+    """Idle cores are counted, or shown; a worker that is not there is an error."""
+    with ServerProcess(*STUCK, "--processes", "2", "--threads", "3") as server:
+        workers = dump(server)
+        assert {worker["id"]: worker["pid"] for worker in workers} == server.worker_pids
+        assert [stack["core"] for stack in workers[0]["stacks"] if stack["core"] is not None] == [0, 1, 2]
+        assert [worker["id"] for worker in dump(server, "--worker", "2")] == [2]
+        assert "3 idle cores" in verb(server, "dump", "--worker", "1").stdout
+        assert "core 2, idle" in verb(server, "dump", "--worker", "1", "--all").stdout
+        result = verb(server, "dump", "--worker", "9")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "no worker 9 runs" in result.stderr
+
+
+def test_dump_of_a_suspended_worker() -> None:
+    """It is said to be so within about a second, and its sibling is shown all the same."""
+    with ServerProcess(*STUCK, "--processes", "2") as server:
+        pid = server.worker_pids[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T", 10)
+            first, second = dump(server, code=1)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert (first["id"], first["shown"], first["state"], first["stacks"]) == (1, "nothing", "T", [])
+        assert "suspended" in first["note"]
+        assert (second["id"], second["shown"], second["note"]) == (2, "stacks", "")
+        assert server.get("/").status == 200
+        assert [worker["shown"] for worker in dump(server)] == ["stacks", "stacks"]
+
+
+def test_dump_and_harakiri_do_not_disturb_each_other() -> None:
+    """Both want the stacks of the same worker; the log gets them, and whoever asks gets them, too."""
+    with ServerProcess(*STUCK, "--harakiri", "1") as server, ask(server, "/lock"):
+        over = time.monotonic() + 30
+        shown = 0
+        while "HARAKIRI" not in server.log and time.monotonic() < over:
+            shown += sum("stuck_in_lock" in str(worker["stacks"]) for worker in json_workers(server))
+        assert shown
+        server.wait_for_log("in stuck_in_lock", timeout=30)
+
+
+def json_workers(server: ServerProcess) -> list[dict[str, Any]]:
+    """What the workers show, if there are any."""
+    result = verb(server, "dump", "--json")
+    assert result.returncode in (0, 1), result
+    workers: list[dict[str, Any]] = json.loads(result.stdout)["workers"]
+    return workers
+
+
+@pytest.mark.parametrize("word", ["inflight", "dump"])
+def test_nobody_to_ask(word: str, tmp_path: Path) -> None:
+    result = verb(ServerProcess(directory=tmp_path), word, "--pidfile", "none.pid")
+    assert result.returncode == NOT_RUNNING
+    assert "not running" in result.stderr
