@@ -16,7 +16,14 @@ import pytest
 from tests.support.waiting import wait_until
 from uwsgi_deploy.errors import BindError
 from uwsgi_deploy.master.commands import Command, Reply, Request
-from uwsgi_deploy.master.intake.control import BY_WORD, LONGEST_LINE, MOST_CLIENTS, ControlSocket, open_control
+from uwsgi_deploy.master.intake.control import (
+    BY_WORD,
+    LONGEST_LINE,
+    MOST_CLIENTS,
+    MOST_UNREAD,
+    ControlSocket,
+    open_control,
+)
 from uwsgi_deploy.process import runtime_dir
 
 
@@ -139,7 +146,7 @@ def test_a_client_that_does_not_read_costs_bounded_memory(control: ControlSocket
     with connect(control) as late, connect(control) as greedy:
         late.sendall(b'{"command": "status"}\n')
         master.work()
-        greedy.sendall(b'{"command": "status"}\n' * 20)
+        greedy.sendall(b'{"command": "status"}\n' * (MOST_UNREAD // 200_000))
         master.work()
         received = b""
         while not received.endswith(b"\n"):
