@@ -14,6 +14,7 @@ from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, HarakiriTi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from uwsgi_deploy.api.instrumentation import instrument
     from uwsgi_deploy.config.settings import (
         ApplicationSettings,
         HttpSettings,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     )
     from uwsgi_deploy.config.sources.framework import pairs_of
     from uwsgi_deploy.handover import Handover, replace_process
-    from uwsgi_deploy.reports.notes import NOTES, Call, RequestNotes
+    from uwsgi_deploy.reports.notes import NOTES, Call, RequestNotes, current_notes, take_notes
 
 __version__ = "0.1.0"
 
@@ -47,10 +48,13 @@ __all__ = [
     "SocketSettings",
     "WorkerSettings",
     "__version__",
+    "current_notes",
+    "instrument",
     "pairs_of",
     "replace_process",
     "run",
     "settings_from",
+    "take_notes",
 ]
 
 _HOME_OF = {
@@ -67,7 +71,8 @@ _HOME_OF = {
         "uwsgi_deploy.config.settings",
     ),
     **dict.fromkeys(("Handover", "replace_process"), "uwsgi_deploy.handover"),
-    **dict.fromkeys(("NOTES", "Call", "RequestNotes"), "uwsgi_deploy.reports.notes"),
+    **dict.fromkeys(("NOTES", "Call", "RequestNotes", "current_notes", "take_notes"), "uwsgi_deploy.reports.notes"),
+    "instrument": "uwsgi_deploy.api.instrumentation",
     "pairs_of": "uwsgi_deploy.config.sources.framework",
 }
 

@@ -1,12 +1,14 @@
 """What a framework's middleware knows of a running request, put down for a report that may have to be made.
 
-The middleware puts a `RequestNotes` into the environ under `NOTES`; the server reads it from another thread when the
-request is late, so everything in it is plain data, or a function that is quick, evaluates nothing and asks no database.
+The middleware puts a `RequestNotes` into the environ under `NOTES` (`take_notes`); the server reads it from another
+thread when the request is late, so everything in it is plain data, or a function that is quick, evaluates nothing and
+asks no database. Code that does not see the environ finds the notes of its own request by `current_notes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -65,4 +67,29 @@ class RequestNotes:
     def snapshot(self) -> RequestNotes:
         """These notes as they are at this moment, for a report that is made later. From any thread."""
         running = [replace(call) for call in list(self.running)]
-        return replace(self, running=running, counts=dict(self.counts), spent=dict(self.spent), seen=monotonic())
+        counts, spent = dict(self.counts), dict(self.spent)
+        user = self._user_now()
+        return replace(self, running=running, counts=counts, spent=spent, user=lambda: user, seen=monotonic())
+
+    def _user_now(self) -> object:
+        """The user's id before the request forgets it: the adapter's function, which may be the application's."""
+        try:
+            return self.user() if self.user is not None else None
+        except Exception:
+            return None
+
+
+# Not reset when the request is over, as its response may still be read then; the next one on this core replaces it.
+_current: ContextVar[RequestNotes | None] = ContextVar("uwsgi.notes", default=None)
+
+
+def take_notes(environ: dict[str, Any], framework: str) -> RequestNotes:
+    """New notes of the request that begins here and now, in this thread or greenlet. For middlewares."""
+    environ[NOTES] = notes = RequestNotes(framework)
+    _current.set(notes)
+    return notes
+
+
+def current_notes() -> RequestNotes | None:
+    """The notes of the request that this thread or greenlet runs; None where no middleware takes any."""
+    return _current.get()
