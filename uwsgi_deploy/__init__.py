@@ -14,6 +14,7 @@ from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, HarakiriTi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from uwsgi_deploy.api.deadlines import deadline, extend_deadline, harakiri, on_timeout, set_route, timed_out
     from uwsgi_deploy.api.instrumentation import instrument
     from uwsgi_deploy.config.settings import (
         ApplicationSettings,
@@ -49,12 +50,18 @@ __all__ = [
     "WorkerSettings",
     "__version__",
     "current_notes",
+    "deadline",
+    "extend_deadline",
+    "harakiri",
     "instrument",
+    "on_timeout",
     "pairs_of",
     "replace_process",
     "run",
+    "set_route",
     "settings_from",
     "take_notes",
+    "timed_out",
 ]
 
 _HOME_OF = {
@@ -72,6 +79,10 @@ _HOME_OF = {
     ),
     **dict.fromkeys(("Handover", "replace_process"), "uwsgi_deploy.handover"),
     **dict.fromkeys(("NOTES", "Call", "RequestNotes", "current_notes", "take_notes"), "uwsgi_deploy.reports.notes"),
+    **dict.fromkeys(
+        ("deadline", "extend_deadline", "harakiri", "on_timeout", "set_route", "timed_out"),
+        "uwsgi_deploy.api.deadlines",
+    ),
     "instrument": "uwsgi_deploy.api.instrumentation",
     "pairs_of": "uwsgi_deploy.config.sources.framework",
 }

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
+from uwsgi_deploy.config.routes import routes_of
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ConfigError
@@ -64,9 +65,18 @@ def _warn_of_shown_exceptions(settings: Settings, origins: Mapping[str, str], wa
 def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:
     harakiri = settings.harakiri
     number = harakiri.harakiri_graceful_signal
-    if not 1 <= number <= MOST_SIGNALS:
+    if not 0 <= number <= MOST_SIGNALS:
         origin = origins.get("harakiri-graceful-signal", BUILT_IN)
         raise ConfigError(origin, f"'harakiri-graceful-signal' must be a signal's number, 1 to 64, not {number}")
+    try:
+        routes_of(harakiri.harakiri_routes)
+    except ValueError as error:
+        raise ConfigError(origins.get("harakiri-routes", BUILT_IN), f"'harakiri-routes': {error}") from None
+    if harakiri.harakiri and harakiri.soft_harakiri >= harakiri.harakiri:
+        raise ConfigError(
+            origins.get("soft-harakiri", BUILT_IN),
+            f"'soft-harakiri' ({harakiri.soft_harakiri:g} s) must be less than 'harakiri' ({harakiri.harakiri:g} s)",
+        )
 
 
 def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -78,7 +88,7 @@ def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) 
                 raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' needs a master", hint="set master = true")
     single: tuple[tuple[object, tuple[str, ...]], ...] = (
         (settings.recycling, ("max_worker_lifetime", "evil_reload_on_rss", "evil_reload_on_as")),
-        (settings.harakiri, ("harakiri_graceful_timeout", "harakiri_queue_threshold", "harakiri_verbose")),
+        (settings.harakiri, ("harakiri_graceful_signal", "harakiri_queue_threshold", "harakiri_verbose")),
         (settings.cheaper, ("idle", "cheap")),
         (settings.logs, ("log_maxsize",)),
         (settings.system, ("lame_duck",)),

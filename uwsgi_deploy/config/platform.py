@@ -27,6 +27,8 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("DYNO", "http-keepalive-timeout", "100"),
     # Heroku kills 30 s after SIGTERM (R12), honcho after 5: be done before.
     Convention("DYNO", "worker-reload-mercy", "25"),
+    # Heroku's router gives up after 30 s (H12): answer, and report, before.
+    Convention("DYNO", "harakiri", "25"),
     Convention("HONCHO_PROCESS_NAME", "worker-reload-mercy", "4"),
 )
 

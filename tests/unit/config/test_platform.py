@@ -102,3 +102,11 @@ def test_sockets_of_another_process_are_not_ours(variables: dict[str, str]) -> N
 def test_sockets_may_have_no_names() -> None:
     unnamed = activated_sockets({"LISTEN_PID": "77", "LISTEN_FDS": "2"}, 77)
     assert unnamed == (ActivatedSocket(3, ""), ActivatedSocket(4, ""))
+
+
+def test_heroku_gets_answers_before_its_router_gives_up() -> None:
+    assert configure().settings.harakiri.harakiri == 60
+    configuration = configure(environ={"DYNO": "web.1"})
+    assert configuration.settings.harakiri.harakiri == 25
+    assert configuration.origins["harakiri"] == "environment DYNO"
+    assert configure("--harakiri", "40", environ={"DYNO": "web.1"}).settings.harakiri.harakiri == 40

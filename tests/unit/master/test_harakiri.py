@@ -253,5 +253,5 @@ def test_settings() -> None:
     assert configure("-t", "30").settings.harakiri.harakiri == 30
     assert configure("--harakiri", "1m").settings.harakiri.harakiri == 60
     assert "1 to 64" in refusal("--harakiri-graceful-signal", "65")
-    for option in ("--harakiri-graceful-timeout=1", "--harakiri-queue-threshold=1", "--harakiri-verbose"):
+    for option in ("--harakiri-graceful-signal=1", "--harakiri-queue-threshold=1", "--harakiri-verbose"):
         assert "needs a master" in refusal("--master=false", option)

@@ -13,16 +13,24 @@ class HarakiriSettings:
     """What ends a request that takes too long, and a worker whose application fails in a way that it names."""
 
     harakiri: Seconds = option(
-        0.0, "-t", help="Seconds a request may run before its worker is killed and replaced; 0 means no limit."
+        60.0, "-t", help="Seconds a request may run before it is ended and answered with 504; 0 means no limit."
+    )
+    soft_harakiri: Seconds = option(
+        0.0, help="Report a request that runs longer than this many seconds, and let it go on; 0 means never."
+    )
+    harakiri_routes: tuple[str, ...] = option(
+        (),
+        help="PATTERN=SECONDS or PATTERN=off: another limit for some requests, by ^PATH (a regular expression), "
+        "URL name or endpoint; the first that fits counts.",
     )
     harakiri_verbose: bool = option(
         False, help="Log where in the kernel a killed worker was (/proc/PID/syscall, wchan)."
     )
     harakiri_graceful_timeout: Seconds = option(
-        0.0, help="Send harakiri-graceful-signal first, and kill the worker only after this many more seconds."
+        5.0, help="Seconds from a request's deadline until its worker is given up, if the request does not end."
     )
     harakiri_graceful_signal: int = option(
-        15, help="Signal for harakiri-graceful-timeout; 15 lets the worker's other requests end and take no new ones."
+        0, help="Signal that a worker gets at a request's deadline; 0 sends none: the request is interrupted anyway."
     )
     harakiri_no_arh: bool = option(
         False,

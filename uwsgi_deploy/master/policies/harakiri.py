@@ -76,8 +76,7 @@ def _judge(fleet: Fleet, worker: Worker, case: HarakiriCase, now: float) -> Iter
         yield Spare(worker.serial)
     elif not case.has_stacks and now < case.until:
         yield WakeAt(now + LOOK_AGAIN)
-    elif fleet.harakiri.harakiri_graceful_timeout and case.attempt == 1:
-        number = fleet.harakiri.harakiri_graceful_signal
+    elif (number := fleet.harakiri.harakiri_graceful_signal) and case.attempt == 1:
         yield Warn(worker.serial, number, now + fleet.harakiri.harakiri_graceful_timeout)
     elif _innocent(worker, now):
         yield Isolate(worker.serial, now + SIBLINGS_TIME)
