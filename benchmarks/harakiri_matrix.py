@@ -135,7 +135,11 @@ def serving(command: Sequence[str], peers: str, url: str) -> Iterator[tuple[tupl
         ]
         probe.close()
         path = Path(directory) / "log"
-        environment = {**os.environ, "PYTHONPATH": f"{APPS}:{REPOSITORY}", "DATABASE_URL": url}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{APPS}:{REPOSITORY}" if words[0] == sys.executable else str(APPS),
+            "DATABASE_URL": url,
+        }
         with path.open("wb") as log:
             server = subprocess.Popen(
                 words, cwd=directory, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 try:
-    from uwsgi_deploy import set_route  # type: ignore[attr-defined,unused-ignore]
+    from uwsgi_deploy import set_route
 except ImportError:  # another server, which has no use for it
-    set_route = None
+
+    def set_route(environ: dict[str, Any], *, route: str = "", name: str = "") -> None:
+        """Nothing."""
+
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -119,8 +122,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     words = environ["PATH_INFO"].split("/")
     if len(words) == 4 and words[1] == "hang":
         environ["hanging.view"] = VIEWS[words[2]]
-        if set_route is not None:
-            set_route(environ, route=f"/hang/{words[2]}/<int:number>", name=words[2])
-    elif set_route is not None:
+        set_route(environ, route=f"/hang/{words[2]}/<int:number>", name=words[2])
+    else:
         set_route(environ, route="/quick", name="quick")
     return dispatch(environ, start_response)
