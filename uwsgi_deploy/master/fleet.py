@@ -188,6 +188,7 @@ class Fleet:
         self.leaves_at = 0.0
         self.paused = False
         self.harakiri = HarakiriSettings()
+        self.shortest_limit = inf  # the least that they let any request run, in seconds
         # Clients in the longest listen queue; looked at for harakiri-queue-threshold, None when nobody knows.
         self.listen_queue: int | None = None
         self.resumed = False  # once: then workers may have been ordered while it was paused

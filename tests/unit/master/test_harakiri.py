@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,7 @@ from uwsgi_deploy.master.policies.harakiri import (
     THRESHOLD_PAUSE,
     UNANSWERED_TIME,
     harakiri,
+    shortest_limit,
 )
 from uwsgi_deploy.shared.scoreboard import RequestPhase, Running, Scoreboard
 from uwsgi_deploy.shared.stack_dump import arrange
@@ -44,10 +46,11 @@ LIMIT = 30.0
 ANSWERED = RequestPhase.ANSWERED
 
 
-def one_worker(*running: Running, **rules: float) -> tuple[Fleet, Worker]:
+def one_worker(*running: Running, **rules: Any) -> tuple[Fleet, Worker]:
     """A fleet with harakiri = 30, and 5 more seconds for the worker, whose only worker runs these requests."""
     fleet = fleet_of(1)
     fleet.harakiri = replace(HarakiriSettings(harakiri=LIMIT), **rules)
+    fleet.shortest_limit = shortest_limit(fleet.harakiri)
     worker = add_worker(fleet, 1)
     worker.running = running
     return fleet, worker
@@ -83,10 +86,19 @@ def isolate(fleet: Fleet, worker: Worker, judged: Running, until: float) -> None
 def test_idle_master_looks_when_something_can_be_due() -> None:
     """Whatever begins after a look has the whole limit; what runs has the rest of it and the worker's own time."""
     fleet, worker = one_worker()
-    assert wake_up(fleet, 100.0) == 130.0
+    assert wake_up(fleet, 100.0) == 135.0
     worker.running = (since(90.0), since(95.0, core=1))
     assert wake_up(fleet, 100.0) == 125.0
     assert decisions(fleet, 124.9) == []
+
+
+def test_limits_by_route_wake_the_master_sooner() -> None:
+    """What begins now may have the shortest of them."""
+    limits = HarakiriSettings(harakiri=30.0, harakiri_routes=("^/quick=3", "report=off", "list=2"))
+    assert shortest_limit(limits) == 2.0
+    assert shortest_limit(HarakiriSettings(harakiri=0.0)) == inf
+    fleet, _ = one_worker(harakiri_routes=limits.harakiri_routes)
+    assert wake_up(fleet, 100.0) == 107.0
 
 
 def test_without_a_limit_there_is_nothing_to_wait_for() -> None:
@@ -375,9 +387,5 @@ def test_settings() -> None:
     assert configure("-t", "30").settings.harakiri.harakiri == 30
     assert configure("--harakiri", "1m").settings.harakiri.harakiri == 60
     assert "1 to 64" in refusal("--harakiri-graceful-signal", "65")
-<<<<<<< HEAD
-    for option in ("--harakiri-graceful-signal=1", "--harakiri-queue-threshold=1", "--harakiri-verbose"):
-=======
     for option in ("--harakiri-graceful-signal=12", "--harakiri-queue-threshold=1", "--harakiri-verbose"):
->>>>>>> 3ec4c05 (The hard stage of harakiri: the master answers in the place of a worker that cannot, siblings keep their own deadlines)
         assert "needs a master" in refusal("--master=false", option)

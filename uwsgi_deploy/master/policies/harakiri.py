@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
+from uwsgi_deploy.config.routes import routes_of
+from uwsgi_deploy.config.settings import HarakiriSettings
 from uwsgi_deploy.master.actions import (
     Action,
     AskForStacks,
@@ -53,8 +55,10 @@ _ANSWERED = int(RequestPhase.ANSWERED)
 
 def harakiri(fleet: Fleet, now: float) -> Iterator[Action]:
     """The next step of every case, and new cases."""
-    if fleet.harakiri.harakiri:
-        yield WakeAt(now + fleet.harakiri.harakiri)  # what begins from now on is not overdue before
+    if fleet.shortest_limit != inf:
+        # What begins from now on is nothing of ours before. A worker that gives a request a nearer end says so.
+        grace = 0.0 if _signal_of(fleet) else fleet.harakiri.harakiri_graceful_timeout
+        yield WakeAt(now + fleet.shortest_limit + grace)
     for worker in fleet.workers():
         if worker.phase is not Phase.ORDERED and worker.running:
             yield from _look(fleet, worker, now)
@@ -149,6 +153,12 @@ _STEPS = {
     CaseStage.WARNED: _await_grace,
     CaseStage.ISOLATED: _await_siblings,
 }
+
+
+def shortest_limit(settings: HarakiriSettings) -> float:
+    """The least that the settings let any request run, in seconds; inf for no limit."""
+    routes = routes_of(settings.harakiri_routes)
+    return min(settings.harakiri or inf, routes.shortest, *routes.names.values())
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
