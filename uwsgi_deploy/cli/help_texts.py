@@ -35,6 +35,7 @@ VALUE_NAMES: Mapping[Kind, str] = {
     Kind.SECONDS: "TIME",
     Kind.MILLISECONDS: "MS",
     Kind.BYTES: "SIZE",
+    Kind.KIBIBYTES: "KIB",
     Kind.MEBIBYTES: "MIB",
     Kind.MODE: "MODE",
 }
