@@ -25,6 +25,7 @@ TITLES: Mapping[str, str] = {
     "control": "Control",
     "system": "System",
     "watching": "Watched files",
+    "websockets": "WebSockets",
 }
 """Section of the settings to the heading of its options."""
 
