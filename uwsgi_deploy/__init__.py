@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from uwsgi_deploy.api.deadlines import deadline, extend_deadline, harakiri, on_timeout, set_route, timed_out
     from uwsgi_deploy.api.instrumentation import instrument
+    from uwsgi_deploy.api.statements import cancel_statement
     from uwsgi_deploy.config.settings import (
         ApplicationSettings,
         HttpSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "SocketSettings",
     "WorkerSettings",
     "__version__",
+    "cancel_statement",
     "current_notes",
     "deadline",
     "extend_deadline",
@@ -84,6 +86,7 @@ _HOME_OF = {
         "uwsgi_deploy.api.deadlines",
     ),
     "instrument": "uwsgi_deploy.api.instrumentation",
+    "cancel_statement": "uwsgi_deploy.api.statements",
     "pairs_of": "uwsgi_deploy.config.sources.framework",
 }
 
