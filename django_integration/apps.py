@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
 
-from django_integration import checks
+from django_integration import checks, databases
+from uwsgi_deploy import instrument
 
 
 class UwsgiDeployConfig(AppConfig):
-    """Brings the command runuwsgi and the checks of `UWSGI`."""
+    """Brings the commands runuwsgi and uwsgi, the checks of `UWSGI`, and reports of late requests.
+
+    `UWSGI_NOTE_CALLS = ["http", "cache"]` in the settings has reports name the servers and caches that requests ask.
+    """
 
     name = "django_integration"
     label = "uwsgi_deploy"
     verbose_name = "uwsgi-deploy"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         checks.register()
+        databases.watch()
+        instrument(*getattr(settings, "UWSGI_NOTE_CALLS", ()))

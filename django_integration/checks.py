@@ -4,13 +4,16 @@ E001  WSGI_APPLICATION does not lead to a module.
 E002  An option in UWSGI (or an older adapter's setting) is unknown or has a wrong value.
 W001  DEBUG is on and other machines can reach the server.
 W002  A setting of an older adapter is still in use.
+W004  `harakiri` is longer than the platform's router waits, or shorter than the database goes on with a statement.
+I001  HarakiriMiddleware is missing, or others stand before it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -22,11 +25,24 @@ from uwsgi_deploy.config.platform import SOCKET_OPTIONS
 from uwsgi_deploy.errors import ConfigError
 
 TAG = "uwsgi"
+MIDDLEWARE = "django_integration.middleware.HarakiriMiddleware"
+HEROKU_ROUTER = 30.0
+"""Seconds until Heroku's router gives a request up (error H12); it answers 503 itself then."""
+STATEMENT_TIMEOUT = re.compile(r"statement_timeout\s*=\s*'?(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)\b")
+POSTGRES_UNITS = {"": 0.001, "us": 1e-6, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""https://www.postgresql.org/docs/current/config-setting.html; a bare number of this setting is in milliseconds."""
 
 
 def register() -> None:
     """Make Django run the checks; called once, when the application is ready."""
-    for check in (check_application, check_options, check_exposure, check_legacy_settings):
+    for check in (
+        check_application,
+        check_options,
+        check_exposure,
+        check_legacy_settings,
+        check_deadline,
+        check_middleware,
+    ):
         checks.register(check, TAG)
 
 
@@ -79,3 +95,58 @@ def check_legacy_settings(**_options: Any) -> list[checks.CheckMessage]:
         checks.Warning(f"The setting {name} is read as part of UWSGI.", hint="Move it there.", id="uwsgi.W002")
         for name in conf.legacy_settings(settings)
     ]
+
+
+def check_deadline(**_options: Any) -> list[checks.CheckMessage]:
+    """W004: `harakiri` beside the other limits that a request meets."""
+    try:
+        limit = conf.harakiri(settings)
+    except ConfigError:
+        return []  # that is E002
+    return [*_platform(limit), *_statement_timeouts(limit)]
+
+
+def _platform(limit: float) -> Iterator[checks.CheckMessage]:
+    if "DYNO" in os.environ and not 0 < limit < HEROKU_ROUTER:
+        yield checks.Warning(
+            f"A request may run for {_duration(limit)}, but Heroku's router gives it up after {HEROKU_ROUTER:g} s.",
+            hint="Set harakiri below 30 in UWSGI, or leave it out: the default is 25 s on Heroku.",
+            id="uwsgi.W004",
+        )
+
+
+def _statement_timeouts(limit: float) -> Iterator[checks.CheckMessage]:
+    """A statement that may run longer than its request goes on when nobody waits for it any more."""
+    for alias, database in settings.DATABASES.items():
+        statement = statement_timeout(database.get("OPTIONS", {}))
+        if limit and statement and statement > limit:
+            yield checks.Warning(
+                f"A statement of the database {alias!r} may run for {statement:g} s, its request for {limit:g} s only.",
+                hint="Set its statement_timeout below harakiri, so that it ends before its request does.",
+                id="uwsgi.W004",
+            )
+
+
+def statement_timeout(options: Mapping[str, Any]) -> float:
+    """Seconds that PostgreSQL is told in a database's OPTIONS (`-c statement_timeout=10s`); 0 where it is not."""
+    found = STATEMENT_TIMEOUT.findall(str(options.get("options", "")))
+    if not found:
+        return 0.0
+    number, unit = found[-1]
+    return float(number) * POSTGRES_UNITS[unit]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds else "as long as it likes"
+
+
+def check_middleware(**_options: Any) -> list[checks.CheckMessage]:
+    """I001. A project without any middleware is left in peace."""
+    middleware = list(settings.MIDDLEWARE or ())
+    if not middleware or middleware[0] == MIDDLEWARE:
+        return []
+    if MIDDLEWARE not in middleware:
+        message = "Reports of requests that take too long will name neither view nor SQL, and have no page of yours."
+        return [checks.Info(message, hint=f"Put {MIDDLEWARE!r} first in MIDDLEWARE.", id="uwsgi.I001")]
+    message = f"What {middleware[0]} and others before HarakiriMiddleware do is not in its reports."
+    return [checks.Info(message, hint="Put HarakiriMiddleware first in MIDDLEWARE.", id="uwsgi.I001")]

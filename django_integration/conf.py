@@ -60,6 +60,12 @@ def application(settings: Any) -> str:
     return f"{module}:{name}"
 
 
+def harakiri(settings: Any) -> float:
+    """Seconds that a request may run as far as settings, environment and platform say; 0 means no limit."""
+    facts = Facts(environ=dict(os.environ), cwd=os.getcwd())
+    return build(Sources(framework=options(settings), facts=facts)).settings.harakiri.harakiri
+
+
 def project_directory(settings: Any, program: str) -> Path:
     """Where the project lies: the directory of manage.py if that is running, else BASE_DIR, else here."""
     if os.path.basename(program) == "manage.py":

@@ -38,6 +38,7 @@ VALUE_OF_KIND = {
     Kind.SECONDS: "seconds",
     Kind.MILLISECONDS: "milliseconds",
     Kind.BYTES: "bytes",
+    Kind.KIBIBYTES: "KiB",
     Kind.MEBIBYTES: "MiB",
     Kind.MODE: "octal mode",
 }

@@ -22,12 +22,14 @@ class Unit:
 SECONDS = Unit("seconds", (("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)))
 MILLISECONDS = Unit("milliseconds", (("ms", 1), ("s", 1000), ("m", 60_000)))
 BYTES = Unit("bytes", (("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)))
+KIBIBYTES = Unit("KiB", (("k", 1), ("m", 1 << 10), ("g", 1 << 20)))
 MEBIBYTES = Unit("MiB", (("m", 1), ("g", 1 << 10)))
 OCTAL = Unit("octal mode")
 
 Seconds = Annotated[float, SECONDS]
 Milliseconds = Annotated[int, MILLISECONDS]
 Bytes = Annotated[int, BYTES]
+Kibibytes = Annotated[int, KIBIBYTES]
 Mebibytes = Annotated[int, MEBIBYTES]
 Mode = Annotated[int, OCTAL]
 

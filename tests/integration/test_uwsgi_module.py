@@ -150,7 +150,7 @@ def test_without_a_master() -> None:
 def test_what_is_not_there() -> None:
     """Probes take their other way, and people are told."""
     with ServerProcess(*INSIDE) as server:
-        assert see(server, "(hasattr(uwsgi, 'websocket_handshake'), hasattr(uwsgi, 'lock'))") == (False, False)
+        assert see(server, "(hasattr(uwsgi, 'chunked_read'), hasattr(uwsgi, 'lock'))") == (False, False)
         assert server.get("/?uwsgi.lock").status == 500
         assert "AttributeError: uwsgi.lock is not available in uwsgi-deploy yet" in server.log
         assert server.get("/?uwsgi.lokc").status == 500

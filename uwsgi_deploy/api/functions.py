@@ -10,8 +10,10 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from math import inf
 from threading import get_ident
+from types import ModuleType
 from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
@@ -153,6 +155,41 @@ class Functions:
         records.set_user_deadline(core, time.monotonic() + seconds if seconds > 0 else inf)
         self._around.scoreboard.announce()  # so that the master looks again when it is due
 
+    # --- WebSockets and connections that are taken over ---------------------------------------------------------------
+
+    def connection_fd(self) -> int:
+        """The descriptor of the client's connection, in a request with an Upgrade field only: OSError in others."""
+        fd: int = _websockets().connection_fd()
+        return fd
+
+    def websocket_handshake(
+        self, key: str | bytes = "", origin: str | bytes = "", protocol: str | bytes = "", /
+    ) -> None:
+        """Answer a WebSocket's opening request; what is not given is taken from it. Raises OSError."""
+        _websockets().handshake(self._around.settings, key, origin, protocol)
+
+    def websocket_recv(self) -> bytes:
+        """Wait for a message, answering and sending pings. Raises OSError when the conversation is over."""
+        message: bytes = _websockets().receive()
+        return message
+
+    def websocket_recv_nb(self) -> bytes:
+        """As `websocket_recv`, but b"" at once when no whole message has come."""
+        message: bytes = _websockets().receive_now()
+        return message
+
+    def websocket_send(self, message: str | bytes, /) -> None:
+        """Send a text message. Raises OSError when the conversation is over."""
+        _websockets().send(message, binary=False)
+
+    def websocket_send_binary(self, message: str | bytes, /) -> None:
+        """Send a binary message. Raises OSError when the conversation is over."""
+        _websockets().send(message, binary=True)
+
+    def disconnect(self) -> None:
+        """End the present request's WebSocket, or the connection that it took over. Raises OSError in others."""
+        _websockets().disconnect()
+
     # --- this and that ------------------------------------------------------------------------------------------------
 
     def log(self, text: str | bytes, /) -> bool:
@@ -179,6 +216,10 @@ class Functions:
     def setprocname(self, name: str | bytes, /) -> None:
         """Name this process for ps and top."""
         titles.set_exactly(_text(name))
+
+
+def _websockets() -> ModuleType:
+    return import_module("uwsgi_deploy.api.websockets")  # loaded by those who use it
 
 
 def _text(text: str | bytes) -> str:

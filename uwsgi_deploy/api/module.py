@@ -31,7 +31,7 @@ POST_FORK, AFTER_REQUEST, AT_EXIT = HOOKS = ("post_fork_hook", "after_req_hook",
 # What uWSGI's module has and this one has not, yet or ever.
 _NOT_HERE = """\
 spoolers SPOOL_RETRY SPOOL_OK SPOOL_IGNORE magic_table mode start_response env is_a_reload queue_size
-mule_msg_recv_size log_this_request set_logvar get_logvar alarm logsize accepting set_warning_message cl disconnect
+mule_msg_recv_size log_this_request set_logvar get_logvar alarm logsize accepting set_warning_message cl
 add_var ready_fd parsefile embedded_data extract i_am_the_lord lord_scroll scrolls route request_context sendfile
 offload mule_file spooler_dir register_signal signal signal_wait signal_received signal_registered add_timer
 add_ms_timer add_rb_timer add_cron add_file_monitor lock unlock is_locked cache_get cache_set cache_update cache_del
@@ -43,8 +43,7 @@ sharedarea_writelong sharedarea_inc32 sharedarea_inc64 sharedarea_inclong shared
 sharedarea_rlock sharedarea_wlock sharedarea_unlock sharedarea_memoryview sharedarea_object spool send_to_spooler
 set_spooler_frequency spooler_jobs spooler_pid spooler_pids spooler_get_task mule_msg farm_msg mule_get_msg
 farm_get_msg in_farm install_mule_msg_hook register_rpc rpc call rpc_list async_sleep async_connect suspend
-green_schedule wait_fd_read wait_fd_write connect connection_fd is_connected send recv close websocket_handshake
-websocket_recv websocket_recv_nb websocket_send websocket_send_binary chunked_read chunked_read_nb metric_inc
+green_schedule wait_fd_read wait_fd_write connect is_connected send recv close chunked_read chunked_read_nb metric_inc
 metric_dec metric_mul metric_div metric_set metric_get metric_set_max metric_set_min"""
 
 

@@ -25,6 +25,7 @@ TITLES: Mapping[str, str] = {
     "control": "Control",
     "system": "System",
     "watching": "Watched files",
+    "websockets": "WebSockets",
 }
 """Section of the settings to the heading of its options."""
 
@@ -35,6 +36,7 @@ VALUE_NAMES: Mapping[Kind, str] = {
     Kind.SECONDS: "TIME",
     Kind.MILLISECONDS: "MS",
     Kind.BYTES: "SIZE",
+    Kind.KIBIBYTES: "KIB",
     Kind.MEBIBYTES: "MIB",
     Kind.MODE: "MODE",
 }

@@ -87,7 +87,7 @@ def _parse_quantity(spec: OptionSpec, text: str) -> int | float | None:
         return None
     suffix = match["suffix"].lower()
     factors = {"": 1.0, **dict(UNIT_OF_KIND[spec.kind].suffixes)}
-    if spec.kind in (Kind.BYTES, Kind.MEBIBYTES) and suffix not in factors:
+    if spec.kind in (Kind.BYTES, Kind.KIBIBYTES, Kind.MEBIBYTES) and suffix not in factors:
         suffix = suffix.removesuffix("b").removesuffix("i")  # 64kb and 64KiB are 64k
     if suffix not in factors:
         return None
@@ -106,6 +106,7 @@ PARSERS: Mapping[Kind, Callable[[OptionSpec, str], object]] = {
     Kind.SECONDS: _parse_quantity,
     Kind.MILLISECONDS: _parse_quantity,
     Kind.BYTES: _parse_quantity,
+    Kind.KIBIBYTES: _parse_quantity,
     Kind.MEBIBYTES: _parse_quantity,
     Kind.MODE: _parse_mode,
 }
@@ -117,6 +118,7 @@ NEEDS: Mapping[Kind, str] = {
     Kind.SECONDS: "needs a time",
     Kind.MILLISECONDS: "needs a time",
     Kind.BYTES: "needs a size",
+    Kind.KIBIBYTES: "needs a size in KiB",
     Kind.MEBIBYTES: "needs a size in MiB",
     Kind.MODE: "needs a file mode",
 }
@@ -128,6 +130,7 @@ EXAMPLES: Mapping[Kind, str] = {
     Kind.SECONDS: "seconds such as 30, or 500ms, 30s, 5m, 1h",
     Kind.MILLISECONDS: "milliseconds such as 500, or 2s",
     Kind.BYTES: "bytes such as 65536, or 64k, 10m",
+    Kind.KIBIBYTES: "KiB such as 1024, or 64k, 1m",
     Kind.MEBIBYTES: "MiB such as 256, or 256m, 1g",
     Kind.MODE: "three octal digits such as 660",
 }

@@ -68,8 +68,7 @@ NOT_YET: Mapping[str, str] = {
         add-header rem-header del-header collect-header response-header-collect pull-header error-page-403
         error-page-404 error-page-500 check-cache post-buffering-bufsize body-read-warning chunked-input-limit
         chunked-input-timeout upload-progress response-headers-limit write-errors-exception-only
-        write-errors-tolerance cgi-mode websockets-ping-freq websockets-pong-tolerance websockets-max-size
-        after-request-hook after-request-call""",
+        write-errors-tolerance cgi-mode after-request-hook after-request-call""",
     "logging": """
         log-master log-master-bufsize log-master-stream log-master-req-stream threaded-logger logger
         worker-logger req-logger logger-req worker-logger-req log-route log-req-route log-encoder log-req-encoder

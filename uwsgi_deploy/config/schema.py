@@ -17,7 +17,7 @@ from uwsgi_deploy.config.controls import CONTROLS_BY_NAME
 from uwsgi_deploy.config.known import KNOWN_NAMES
 from uwsgi_deploy.config.option import METADATA_KEY, Declaration
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.types import BYTES, MEBIBYTES, MILLISECONDS, OCTAL, SECONDS, Unit
+from uwsgi_deploy.types import BYTES, KIBIBYTES, MEBIBYTES, MILLISECONDS, OCTAL, SECONDS, Unit
 
 
 class Kind(Enum):
@@ -29,6 +29,7 @@ class Kind(Enum):
     SECONDS = "seconds"
     MILLISECONDS = "milliseconds"
     BYTES = "bytes"
+    KIBIBYTES = "KiB"
     MEBIBYTES = "MiB"
     MODE = "octal mode"
 
@@ -37,6 +38,7 @@ KIND_OF_UNIT: Mapping[Unit, Kind] = {
     SECONDS: Kind.SECONDS,
     MILLISECONDS: Kind.MILLISECONDS,
     BYTES: Kind.BYTES,
+    KIBIBYTES: Kind.KIBIBYTES,
     MEBIBYTES: Kind.MEBIBYTES,
     OCTAL: Kind.MODE,
 }

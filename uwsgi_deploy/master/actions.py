@@ -107,11 +107,13 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class AskForStacks:
-    """A worker's request is overdue: have it show its stacks, and wait for them until the instant `until`."""
+    """A worker's request is overdue: have it show its stacks, and wait for them until the instant `until`. warns: for
+    the graceful signal, which follows."""
 
     serial: int
     overdue: Running
     until: float
+    warns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,16 @@ class Warn:
 
 @dataclass(frozen=True, slots=True)
 class Isolate:
-    """Report an overdue request; its worker takes no new ones, and its other cores may finish until `until`."""
+    """Answer overdue requests whose worker did not; it takes no new ones, a successor is started, and its other cores
+    may finish. It is looked at again, at the latest, at the instant `until`."""
+
+    serial: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitSiblings:
+    """The other cores of an isolated worker still run requests: it lives until the instant `until` at least."""
 
     serial: int
     until: float
@@ -133,7 +144,7 @@ class Isolate:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Report an overdue request, if that was not done, and kill its worker."""
+    """Report overdue requests, kill their worker, and answer all of its clients that have no answer."""
 
     serial: int
 
@@ -267,6 +278,7 @@ Action = (
     | AskForStacks
     | Warn
     | Isolate
+    | AwaitSiblings
     | Execute
     | Spare
     | PutOffHarakiri

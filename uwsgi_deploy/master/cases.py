@@ -10,8 +10,8 @@ class CaseStage(Enum):
     """Where the case of an overdue request is."""
 
     STACKS_ASKED = "stacks asked"
-    WARNED = "warned"  # with harakiri-graceful-signal
-    ISOLATED = "isolated"  # its siblings may finish
+    WARNED = "warned"  # with harakiri-graceful-signal, at the deadline
+    ISOLATED = "isolated"  # it has its answer; the worker takes no new ones, its siblings may finish
     KILLED = "killed"
 
 
@@ -19,7 +19,8 @@ class CaseStage(Enum):
 class HarakiriCase:
     """A request of a worker is overdue: the one that `core` runs since `started`. Monotonic seconds.
 
-    until: when the present stage is over. attempt: from 1. has_stacks: whether the worker has shown them.
+    until: when the present stage is over. attempt: from 1. has_stacks: whether the worker has shown them. warns: the
+    stacks are for the graceful signal, and nobody is killed yet.
     """
 
     core: int
@@ -30,3 +31,4 @@ class HarakiriCase:
     attempt: int = 1
     stage: CaseStage = CaseStage.STACKS_ASKED
     has_stacks: bool = False
+    warns: bool = False

@@ -15,7 +15,10 @@ from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.wsgi.closed_directories import closed_ones
 
 # Imported where they are needed, or by something that is (`postponed`), to save memory in servers that never do.
-LATE = ("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile")
+LATE = (
+    *("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile"),
+    *("uwsgi_deploy.master.hard_stage", "uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
+)
 
 
 def code_directories() -> tuple[str, str]:

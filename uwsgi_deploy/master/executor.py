@@ -11,13 +11,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from uwsgi_deploy.logs.setup import drop_input, log
-from uwsgi_deploy.master import harakiri_report
 from uwsgi_deploy.master.actions import (
     Action,
     AskForStacks,
+    AwaitSiblings,
     ChainVictim,
     CheckConfiguration,
     CloseListeners,
@@ -41,22 +42,18 @@ from uwsgi_deploy.master.actions import (
     WakeAt,
     Warn,
 )
-from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
 from uwsgi_deploy.master.daemon_keeper import DaemonKeeper
-from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template, Worker
-from uwsgi_deploy.master.harakiri_report import Instant
+from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, to_rows
 from uwsgi_deploy.master.observe import Observer
-from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN
-from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE, mercy_of
+from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE
 from uwsgi_deploy.master.reexecution import Reexecution
 from uwsgi_deploy.master.reload_rows import ReloadKind
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
-from uwsgi_deploy.process import signals
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.process.pages import forget_mapped_files
 from uwsgi_deploy.worker import channel
@@ -73,6 +70,9 @@ CHECK_TIME = 120.0
 # What may have changed the reload: the policies have to look once more, though nothing else may happen for long.
 LEAD_TO_MORE = frozenset({CheckConfiguration, ReplaceMaster, StartTemplate, FinishReload, GiveUpReload})
 SOON = 0.001
+# What performs the actions about overdue requests.
+HARAKIRI = (AskForStacks, Warn, Isolate, AwaitSiblings, Execute, Spare, PutOffHarakiri)
+HARD_STAGE = "uwsgi_deploy.master.hard_stage"
 
 
 class Executor:
@@ -84,6 +84,7 @@ class Executor:
         if autoreload.wanted(resources.settings.watching):
             self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
         self._now = 0.0
+        self._hard_stage: Any = None
         self.reexecution = Reexecution(resources, fleet, observer)
         if self._autoreload is not None:
             self.reexecution.keep("autoreload", self._autoreload.keepsake)
@@ -111,13 +112,8 @@ class Executor:
             GiveUpReload: self._give_up_reload,
             ChainVictim: self._tell_chain_victim,
             WakeAt: self._wake_at,
-            AskForStacks: self._ask_for_stacks,
-            Warn: self._warn,
-            Isolate: self._isolate,
-            Execute: self._execute,
-            Spare: self._spare,
-            PutOffHarakiri: self._put_off_harakiri,
         }
+        self._steps.update(dict.fromkeys(HARAKIRI, self._harakiri))
         self._sizing = Sizing(fleet, observer, resources.listeners)
         self._steps.update(self._sizing.steps)
 
@@ -264,95 +260,19 @@ class Executor:
         worker.deadline = None
         _kill(worker.pid, signal.SIGKILL)
 
-    # --- overdue requests ---------------------------------------------------------------------------------------------
-
-    def _ask_for_stacks(self, action: AskForStacks) -> None:
-        worker = self._fleet.worker_of_serial(action.serial)
-        if worker is None:
-            return
-        overdue, last = action.overdue, worker.case
-        try:
-            asked = self._resources.stacks.ask(worker.pid)
-        except OSError:
-            asked = False  # it is ending
-        worker.case = HarakiriCase(
-            overdue.core,
-            overdue.started,
-            overdue.deadline,
-            overdue.by_user,
-            action.until if asked else self._now,
-            attempt=1 if last is None else last.attempt + 1,
-        )
-        self._wake_at(WakeAt(self._now + LOOK_AGAIN))
-
-    def _warn(self, action: Warn) -> None:
-        worker, case = self._open_case(action.serial)
-        if worker is None or case is None:
-            return
-        self._report(worker, graceful=True)
-        case.stage, case.until = CaseStage.WARNED, action.until
-        log(harakiri_report.warned(worker, action.signal, self._instant()))
-        if action.signal in signals.LIFE and worker.phase is not Phase.LEAVING:  # a worker leaves then
-            self._fleet.told(worker, action.signal, self._mercy_deadline())
-        _kill(worker.pid, action.signal)
-
-    def _isolate(self, action: Isolate) -> None:
-        worker, case = self._open_case(action.serial)
-        if worker is None or case is None:
-            return
-        self._report(worker, graceful=False)
-        case.stage, case.until = CaseStage.ISOLATED, action.until
-        log(harakiri_report.isolated(worker, action.until - self._now))
-        if worker.phase is not Phase.LEAVING:
-            self._fleet.told(worker, signal.SIGHUP, self._mercy_deadline())
-            _kill(worker.pid, signal.SIGHUP)
-
-    def _execute(self, action: Execute) -> None:
-        worker, case = self._open_case(action.serial)
-        if worker is None or case is None:
-            return
-        if case.stage is not CaseStage.ISOLATED:
-            self._report(worker, graceful=False)
-        case.stage = CaseStage.KILLED
-        self._fleet.slot(worker.wid).harakiri_count += 1
-        _kill(worker.pid, signal.SIGKILL)
-
-    def _spare(self, action: Spare) -> None:
-        worker, case = self._open_case(action.serial)
-        if worker is None or case is None:
-            return
-        self._resources.stacks.take(worker.pid)
-        if case.stage is not CaseStage.STACKS_ASKED:  # else nothing was said about it yet
-            log(harakiri_report.spared(worker))
-        worker.case = None
-
-    def _put_off_harakiri(self, action: PutOffHarakiri) -> None:
-        worker = self._fleet.worker_of_serial(action.serial)
-        if worker is None:
-            return
-        worker.harakiri_not_before = action.until
-        threshold = self._fleet.harakiri.harakiri_queue_threshold
-        log(harakiri_report.put_off(worker, self._fleet.listen_queue or 0, threshold))
-        self._wake_at(WakeAt(action.until))
-
-    def _open_case(self, serial: int) -> tuple[Worker | None, HarakiriCase | None]:
-        worker = self._fleet.worker_of_serial(serial)
-        return worker, None if worker is None else worker.case
-
-    def _report(self, worker: Worker, *, graceful: bool) -> None:
-        stacks = self._resources.stacks.take(worker.pid)
-        verbose = self._fleet.harakiri.harakiri_verbose
-        text = harakiri_report.report(
-            self._resources.scoreboard, worker, stacks, self._instant(), graceful=graceful, verbose=verbose
-        )
-        log(text)
-
-    def _instant(self) -> Instant:
-        return Instant(self._now, time.time())
-
-    def _mercy_deadline(self) -> float | None:
-        grace = mercy_of(self._fleet)
-        return None if grace is None else self._now + grace
+    def _harakiri(self, action: Any) -> None:
+        """What most servers never need is loaded now; whatever is wrong with that, the worker goes."""
+        if self._hard_stage is None:
+            try:
+                loaded = import_module(HARD_STAGE)
+            except ImportError as error:  # a jail without our code
+                log(f"*** WARNING: {error}: overdue requests are not reported ***")
+                self._kill(Kill(action.serial))
+                return
+            self._hard_stage = loaded.HardStage(
+                self._resources, self._fleet, lambda instant: self._wake_at(WakeAt(instant))
+            )
+        self._hard_stage.perform(action, self._now)
 
     def _remind(self, action: Remind) -> None:
         numbers = [signal.SIGTSTP if self._fleet.paused else signal.SIGWINCH]

@@ -50,6 +50,8 @@ class Worker:
 
     outlived: its work is done, it serves until its successor does. usage: its memory, when the master last looked.
     running: what its cores ran at the last look. case: of an overdue request; no new one before harakiri_not_before.
+    pulse: when it last showed that its interpreter is free (`Scoreboard.pulse`). judged: requests, as (core, started),
+    that were reported and answered and are only waited for; the next image of the master has to know.
     """
 
     serial: int
@@ -67,6 +69,8 @@ class Worker:
     running: Sequence[Running] = field(default_factory=list)  # a list: no part of the manifest
     case: HarakiriCase | None = None
     harakiri_not_before: float = 0.0
+    pulse: float = 0.0
+    judged: tuple[tuple[int, float], ...] = ()
 
     def move(self, phase: Phase) -> None:
         """Go to another phase; a step that the table does not know is a bug of ours."""
@@ -184,6 +188,7 @@ class Fleet:
         self.leaves_at = 0.0
         self.paused = False
         self.harakiri = HarakiriSettings()
+        self.shortest_limit = inf  # the least that they let any request run, in seconds
         # Clients in the longest listen queue; looked at for harakiri-queue-threshold, None when nobody knows.
         self.listen_queue: int | None = None
         self.resumed = False  # once: then workers may have been ordered while it was paused

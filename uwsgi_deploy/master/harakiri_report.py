@@ -105,9 +105,16 @@ def warned(worker: Worker, number: int, now: Instant) -> str:
     )
 
 
-def isolated(worker: Worker, seconds: float) -> str:
+def isolated(worker: Worker, others: int) -> str:
     """The line about siblings."""
-    return f"HARAKIRI: the other requests of worker {worker.wid} have {seconds:.1f} s to end"
+    them = "its other request has its own time" if others == 1 else f"its {others} other requests have their own time"
+    rest = f"; {them} to end" if others else ""
+    return f"HARAKIRI: worker {worker.wid} (pid: {worker.pid}) takes no new requests and is replaced{rest}"
+
+
+def ended(worker: Worker) -> str:
+    """The line about an isolated worker whose other requests are over."""
+    return f"HARAKIRI: killing worker {worker.wid} (pid: {worker.pid}), which still runs a request that was answered"
 
 
 def spared(worker: Worker) -> str:

@@ -24,6 +24,7 @@ from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
+from uwsgi_deploy.master.policies.harakiri import shortest_limit
 from uwsgi_deploy.master.policies.respawn import MOST_FAILED_STARTS, failures_after, pause_after
 from uwsgi_deploy.master.reexecution import CANNOT_RUN
 from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
@@ -70,7 +71,7 @@ class Master:
         )
         self._fleet.daemons = rows_of(settings)
         self._sampler = Sampler(settings, resources.scoreboard, resources.listeners)
-        self._fleet.harakiri = settings.harakiri
+        self._fleet.harakiri, self._fleet.shortest_limit = settings.harakiri, shortest_limit(settings.harakiri)
         self._listeners, self._stacks = resources.listeners, resources.stacks
         self._observer = Observer(wakeup, resources.scoreboard)
         self._observer.watch(self._stacks.fileno(), self._read_stacks)
@@ -465,6 +466,7 @@ class Master:
         for worker in self._fleet.workers():
             if worker.phase is not Phase.ORDERED:
                 worker.running = list(self._scoreboard.running(worker.wid, worker.bank))
+                worker.pulse = self._scoreboard.pulse(worker.wid, worker.bank)
             if worker.case is not None and worker.case.stage is CaseStage.STACKS_ASKED:
                 worker.case.has_stacks = self._stacks.is_whole(worker.pid)
         if self._fleet.harakiri.harakiri_queue_threshold and self._fleet.stop is None:

@@ -108,8 +108,7 @@ class OnDemand:
         if not workers:
             return Reply(ok=True, message="no worker runs", data={"workers": []})
         self._dumps.append(Dump(request, now + PATIENCE, [Asked(worker) for worker in workers]))
-        self.look(now)
-        return Reply(ok=True, message="the workers are asked", final=False)
+        return Reply(ok=True, message="the workers are asked", final=False)  # `look` follows in this very round
 
     def look(self, now: float) -> None:
         """Ask who was not asked, and answer those whose dumps are complete."""

@@ -247,6 +247,11 @@ class Connection:
         with socket.socket(fileno=os.dup(self.fd)) as peer:  # shutdown(2) needs a socket object
             peer.shutdown(socket.SHUT_WR)
 
+    def end_input(self) -> None:
+        """Whoever reads finds the end of input, once what has come is read. For a connection that was taken over."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fd)) as peer:
+            peer.shutdown(socket.SHUT_RD)
+
     def discard_input(self) -> bool:
         """Read and forget what has come; True when the client is done, or has sent absurdly much."""
         try:

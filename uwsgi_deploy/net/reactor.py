@@ -23,7 +23,7 @@ from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
 from uwsgi_deploy.net.pause import Pause
-from uwsgi_deploy.protocol.messages import Codec, Environ
+from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
 _READ_SIZE = 16384
@@ -70,6 +70,7 @@ class Reactor:
         self.connections: dict[int, Connection] = {}
         self.unsent, self.free_cores = 0, cores
         self._epoll = epoll()
+        self.unwatch = self._epoll.unregister  # a descriptor of which nothing is to be heard any more
         self._limits, self._wait, self._on_refused, self._on_gone = limits, wait, on_refused, on_gone
         self._idle_flag = siblings.idle[siblings.own : siblings.own + 1] if siblings else bytearray(1)
         self._watched: dict[int, Callable[[], object]] = {}
@@ -229,7 +230,7 @@ class Reactor:
 
     def _begin_body(self, connection: Connection, length: int) -> None:
         limits = self._limits
-        if not limits.post_buffering:
+        if not limits.post_buffering or length == UPGRADE:
             if limits.limit_post and length > limits.limit_post:
                 raise too_large(limits.limit_post)
             connection.live_length = length
@@ -346,10 +347,6 @@ class Reactor:
         if connection.inbox or connection.readable:
             self._return(connection)
 
-    def abort(self, connection: Connection) -> None:
-        """End a connection whose response cannot be completed."""
-        self._close(connection)
-
     def _return(self, connection: Connection) -> None:
         self._returned.append(connection)
         self.wake()
@@ -444,6 +441,8 @@ class Reactor:
         if connection.outbox or connection.incoming or connection.body:
             connection.drop_buffers()
         os.close(connection.fd)
+
+    abort = _close  # for a connection whose response cannot be completed
 
     def _sweep(self, now: float) -> None:
         """Once a tick: end what is past its deadline, accept again after a pause."""

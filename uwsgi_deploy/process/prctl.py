@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -26,6 +27,14 @@ def set_parent_death_signal(number: int) -> None:
     setting; and a parent that ended before the call is not noticed: compare `os.getppid()` after it.
     """
     _prctl(PR_SET_PDEATHSIG, number)
+
+
+def become_dumpable() -> None:
+    """Let processes of the same user look into this one and its children, as they may where no user was changed.
+
+    A process that was root is closed to them (prctl(2), PR_SET_DUMPABLE), also to a master of the same user.
+    """
+    _prctl(PR_SET_DUMPABLE, 1)
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.memo import Memo
-from uwsgi_deploy.protocol.messages import CHUNKED, Environ, Facts, RequestHead, packed_size
+from uwsgi_deploy.protocol.messages import CHUNKED, UPGRADE, Environ, Facts, RequestHead, packed_size
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/(\d)\.(\d)")
@@ -101,9 +101,12 @@ class Http1Codec:
             if not block.has_host:
                 raise ProtocolError(400, "an HTTP/1.1 request needs a Host field")
             return environ, end + 4, block.body, block.keep_alive_11, block.facts_11
-        if block.body == CHUNKED:  # RFC 9112 §6.1: from HTTP/1.0 it must be treated as faulty framing
-            raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
-        return environ, end + 4, block.body, block.keep_alive_10, block.facts_10
+        body = block.body
+        if body < 0:
+            if body == CHUNKED:  # RFC 9112 §6.1: from HTTP/1.0 it must be treated as faulty framing
+                raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
+            body = 0  # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored
+        return environ, end + 4, body, block.keep_alive_10, block.facts_10
 
     def _check_unfinished(self, data: bytes, end: int) -> None:
         """Refuse a head that is incomplete or too large as soon as it cannot become a good one."""
@@ -220,7 +223,7 @@ def parse_field(line: bytes) -> tuple[str, str]:
 
 
 def body_length(fields: dict[str, str]) -> int:
-    """Length of the request body, or CHUNKED (RFC 9112 §6.3). Anything ambiguous is refused."""
+    """Length of the request body, CHUNKED or UPGRADE (RFC 9112 §6.3). Anything ambiguous is refused."""
     length, coding = fields.get("CONTENT_LENGTH"), fields.get("HTTP_TRANSFER_ENCODING")
     if coding is not None:
         if length is not None:  # an attack, not a mistake
@@ -229,7 +232,15 @@ def body_length(fields: dict[str, str]) -> int:
             raise ProtocolError(501, "a transfer coding other than chunked")
         return CHUNKED
     if length is None:
-        return 0
+        return UPGRADE if "HTTP_UPGRADE" in fields and wants_upgrade(fields) else 0
     if not _LENGTH.fullmatch(length):
         raise ProtocolError(400, "an invalid Content-Length")
     return int(length)
+
+
+def wants_upgrade(fields: dict[str, str]) -> bool:
+    """Whether the application may want to go on in another protocol on this connection (RFC 9110 §7.8).
+
+    HTTP/2 is none of them: clients that offer it (h2c) mean the server, and expect an ordinary answer from this one.
+    """
+    return "upgrade" in fields.get("HTTP_CONNECTION", "").lower() and fields["HTTP_UPGRADE"].lower() != "h2c"

@@ -4,7 +4,7 @@
 
     environ     fresh dict of CGI variables (and whatever base the codec was given), str to Any
     consumed    bytes of the input that belonged to the head
-    body        length of the body in bytes, or `CHUNKED`
+    body        length of the body in bytes, `CHUNKED`, or `UPGRADE`: none, the client wants another protocol
     keep_alive  whether the client would send another request on this connection
     facts       `Facts`, the same object for equal heads
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 CHUNKED = -1
+UPGRADE = -2
 
 Environ: TypeAlias = dict[str, Any]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from uwsgi_deploy.errors import ProtocolError
-from uwsgi_deploy.protocol.http1 import body_length
-from uwsgi_deploy.protocol.messages import Environ, Facts, RequestHead
+from uwsgi_deploy.protocol.http1 import body_length, wants_upgrade
+from uwsgi_deploy.protocol.messages import UPGRADE, Environ, Facts, RequestHead
 
 _HEADER_SIZE = 4
 _WSGI = 0
@@ -125,6 +125,8 @@ def _body(environ: Environ) -> int:
     elif coding := environ.get("HTTP_TRANSFER_ENCODING"):
         # nginx decodes chunked bodies unless uwsgi_request_buffering is off; then they arrive as they were sent.
         fields["HTTP_TRANSFER_ENCODING"] = coding
+    elif "HTTP_UPGRADE" in environ:
+        return UPGRADE if wants_upgrade(environ) else 0
     return body_length(fields) if fields else 0
 
 

@@ -98,12 +98,13 @@ class WorkerState(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Running:
     """A request that a core runs: monotonic seconds; a deadline of inf is none. `by_user`: the nearer deadline is the
-    application's own."""
+    application's own. phase: see `RequestPhase`."""
 
     core: int
     started: float
     deadline: float
     by_user: bool
+    phase: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ class Scoreboard:
         self._map = mmap.mmap(map_fd, size, mmap.MAP_SHARED | (0 if map_fd >= 0 else mmap.MAP_ANONYMOUS))
         view = memoryview(self._map)
         self._slots = view[:records].cast("Q")
-        self._instants = view[records:idle].cast("d")
+        self._instants, self._integers = view[records:idle].cast("d"), view[records:idle].cast("Q")
         self._bank = [0] * workers
         self._wake = self.descriptors.wake_fd
         # Workers call each other through it when one has no time for a new client (see `net.reactor.Siblings`).
@@ -294,7 +295,13 @@ class Scoreboard:
             if started:
                 at = core * CORE_SLOTS
                 deadline, by_user = instants[at + CoreField.DEADLINE], instants[at + CoreField.USER_DEADLINE]
-                yield Running(core, started, min(deadline, by_user), by_user < deadline)
+                phase = self._integers[start + at + CoreField.PHASE]
+                yield Running(core, started, min(deadline, by_user), by_user < deadline, phase)
+
+    def pulse(self, wid: int, bank: int) -> float:
+        """When the watchdog of a worker process last had the interpreter while a request was overdue, in monotonic
+        seconds; 0 for never."""
+        return int(self.record_in(wid, bank)[Field.PULSE]) / 1_000_000
 
     def request(self, wid: int, bank: int, core: int) -> RunningRequest:
         """What a core's record says of the request that it runs, or ran last."""

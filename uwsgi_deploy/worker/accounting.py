@@ -16,7 +16,7 @@ from uwsgi_deploy.logs.record import RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
-from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
+from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
 from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, SERVED, UNREADABLE, Outcome
 from uwsgi_deploy.wsgi.response import Response
 
@@ -68,6 +68,11 @@ class Accounting:
         """A request of the connection `fd` is about to run on `core`: tell the master, which sees to its deadline."""
         request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
         self._begin_on[core](started, started + self._time_limit, inf, fd, 0, request.encode(), 0)
+
+    def converses(self, core: int) -> None:
+        """The application on `core` took its connection over: it may talk for hours, and answers nobody's request."""
+        self._cores.set_deadline(core, inf)
+        self._cores.set_phase(core, RequestPhase.RESPONDING)
 
     def end(self, core: int) -> None:
         """The request is over, with everything that belongs to it."""

@@ -117,6 +117,7 @@ def run_template(context: TemplateContext) -> int:
         prctl.set_parent_death_signal(signal.SIGKILL)  # the change of user cleared it
     elif context.settings.identity.cap:
         forget_ambient()
+    prctl.become_dumpable()  # to the master, which may have to answer in a worker's place
     rehearse()
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)

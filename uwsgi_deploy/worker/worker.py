@@ -10,9 +10,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from io import BytesIO
 from time import monotonic, time
 from types import FrameType
+from typing import BinaryIO
 
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import HookSettings, Settings
@@ -28,7 +31,7 @@ from uwsgi_deploy.process.confinement import pin_worker
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookExit, HookRunner
 from uwsgi_deploy.protocol.http1 import Http1Codec
-from uwsgi_deploy.protocol.messages import Codec
+from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.types import Protocol
@@ -50,6 +53,8 @@ _CROWDED_AFTER = 0.005
 REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
 # The server will stop soon (lame-duck): clients are to look for another one.
 FAREWELL = signal.SIGURG
+# Loaded with the first request that asks for another protocol.
+_RAW_STREAM = "uwsgi_deploy.wsgi.raw_stream"
 # New clients accepted in one round where no other worker could take them.
 _ACCEPT_ALONE = 32
 
@@ -219,11 +224,11 @@ class Worker:
         if environ["REMOTE_ADDR"] is None:
             environ["REMOTE_ADDR"] = connection.remote_addr
             environ["REMOTE_PORT"] = connection.remote_port
+        response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
         if connection.body is not None:
             environ["wsgi.input"] = connection.body
         elif connection.live_length:
-            limits = self._settings.http
-            environ["wsgi.input"] = live_input(connection, timeout=limits.body_timeout, limit=limits.limit_post)
+            environ["wsgi.input"] = self._live_input(connection, environ, response, core)
         else:
             environ["wsgi.input"] = BytesIO()
         if self._cores > 1:
@@ -233,7 +238,6 @@ class Worker:
         accounting = self._accounting
         accounting.begin(environ, started, core, connection.fd)
         connection.may_hold = hold
-        response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
         outcome = handle_request(self._application, environ, response, self._failures)
         now = reactor.now = monotonic()
         duration = self._last_duration = now - started
@@ -261,6 +265,15 @@ class Worker:
         else:
             reactor.release(connection)
         return duration
+
+    def _live_input(self, connection: Connection, environ: Environ, response: Response, core: int) -> BinaryIO:
+        """The body of a request whose application reads it from the client, or may take the connection over."""
+        if connection.live_length == UPGRADE:
+            offer = import_module(_RAW_STREAM).offer
+            offer(connection, environ, response, self._reactor, partial(self._accounting.converses, core))
+            return BytesIO()
+        limits = self._settings.http
+        return live_input(connection, timeout=limits.body_timeout, limit=limits.limit_post)
 
     def _serve_with_hook(self, connection: Connection, core: int, _hold: bool) -> float:
         """`serve`, and when its client has everything, what the application does afterwards.
@@ -301,7 +314,9 @@ class Worker:
         """
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         alone = self._context.master_pid is None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *(() if alone else (*REMINDERS, FAREWELL))):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._noted_leave)
+        for number in () if alone else (*REMINDERS, FAREWELL):
             signal.signal(number, _noted)
         if not alone:
             signal.signal(signal.SIGTERM, self._noted_end)
@@ -310,9 +325,20 @@ class Worker:
         signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         self._reactor.watch(receiver, lambda: self._on_signals(os.read(receiver, 64)))
 
+    def _end_conversations(self) -> None:
+        """Applications that took a connection over may talk for hours: they find the end of input."""
+        for connection in list(self._reactor.connections.values()):
+            if connection.live_length == UPGRADE:
+                connection.end_input()
+
+    def _noted_leave(self, _number: int, _frame: FrameType | None) -> None:
+        """To leave or stop. The only core may be the one that talks, and nobody else would act on the signal."""
+        self._end_conversations()
+
     def _noted_end(self, _number: int, _frame: FrameType | None) -> None:
         """SIGTERM with a master, perhaps because it died. The reactor's leader may be the one that is stuck."""
         self._end_with_master()
+        self._end_conversations()
 
     def _end_with_master(self) -> None:
         """If the master is gone nobody will insist: the kernel ends this process in a moment."""
@@ -355,6 +381,7 @@ class Worker:
         if self._context.master_pid is None:
             refuse_newcomers(self._context.listeners)  # with a master it does so, when the whole server stops
         self._reactor.drain(backlog=backlog)
+        self._end_conversations()
 
     def _consider_retirement(self, now: float) -> None:
         """With its work done a worker serves on until its successor does: the master then tells it to leave."""

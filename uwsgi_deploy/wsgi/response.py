@@ -36,6 +36,7 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 _COPY_LIMIT = 16384
 # A stream is sent when this much has gathered, whatever the clock says.
 _GATHER = 65536
+SWITCHING_PROTOCOLS = 101
 
 _date = DateLine()
 
@@ -177,6 +178,15 @@ class Response:
         self.start_response(f"{status} {reason}", fields)
         self._send_whole(body)
         return True
+
+    def give_way(self, send: Callable[[Iterable[bytes]], None], fail: Callable[[int, str | None], bool]) -> None:
+        """The application took the connection over (`raw_stream`): from now on the server writes nothing on it.
+
+        send, fail: called in place of this object's methods; an instance's attribute comes before its class's.
+        """
+        self.started, self.status, self._length = True, SWITCHING_PROTOCOLS, 0
+        self.send, self.fail = send, fail  # type: ignore[method-assign,assignment]
+        self.write = _drop  # type: ignore[method-assign,assignment]
 
     @property
     def close_delimited(self) -> bool:
@@ -429,6 +439,10 @@ class BlockStream:
                 self._send_block(data)
         except (ClientGone, TypeError) as error:  # TypeError: a block that is not bytes
             self.error = error
+
+
+def _drop(_data: bytes) -> None:
+    """write() of a response that nobody will see."""
 
 
 def _check_block(block: object) -> None:

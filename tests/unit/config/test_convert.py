@@ -141,6 +141,7 @@ EXAMPLE = {
     Kind.SECONDS: "7s",
     Kind.MILLISECONDS: "7",
     Kind.BYTES: "7k",
+    Kind.KIBIBYTES: "7m",
     Kind.MEBIBYTES: "7m",
     Kind.MODE: "640",
 }

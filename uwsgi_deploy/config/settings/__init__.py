@@ -18,6 +18,7 @@ from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
+from uwsgi_deploy.config.settings.websockets import WebSocketSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
 from uwsgi_deploy.types import AsWritten
 
@@ -41,6 +42,7 @@ class Settings:
     control: ControlSettings = field(default_factory=ControlSettings)
     system: SystemSettings = field(default_factory=SystemSettings)
     watching: WatchingSettings = field(default_factory=WatchingSettings)
+    websockets: WebSocketSettings = field(default_factory=WebSocketSettings)
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
 
@@ -61,5 +63,6 @@ __all__ = [
     "SocketSettings",
     "SystemSettings",
     "WatchingSettings",
+    "WebSocketSettings",
     "WorkerSettings",
 ]

@@ -1,0 +1,97 @@
+"""SQL as a report shows it, and what becomes of a connection whose request ran out of time.
+
+Queries are noted by one function in `execute_wrappers` of each connection (Django's `connection.execute_wrapper`), put
+there when the connection is opened: per request nothing is installed or removed, and queries of a response that streams
+are seen, too. It stands below the wrappers of others, whose context managers take the last one off the list again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from django.db import connections
+from django.db.backends.signals import connection_created
+
+from uwsgi_deploy import Call, HarakiriTimeout, current_notes, on_timeout
+
+CANCEL_TIMEOUT = 1.0
+"""Seconds that the database server has for the cancellation of a statement."""
+
+logger = logging.getLogger("uwsgi.harakiri")
+
+
+def watch() -> None:
+    """Note the queries of all connections that are opened from now on, and close them after a timeout."""
+    connection_created.connect(_watch_connection, dispatch_uid="uwsgi_deploy")
+    on_timeout(discard_connections)
+
+
+def _watch_connection(connection: Any, **_facts: Any) -> None:
+    if note_query not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, note_query)
+
+
+def note_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """Run a query between two notes. A statement that a timeout interrupts is stopped in the database server, too."""
+    notes = current_notes()
+    if notes is None:
+        return execute(sql, params, many, context)
+    connection = context["connection"]
+    text = sql if type(sql) is str else str(sql)  # psycopg's composed statements
+    call = notes.begin(Call("database", f"{connection.alias} ({connection.vendor})", text, monotonic()))
+    try:
+        return execute(sql, params, many, context)
+    except HarakiriTimeout:
+        # While the driver still knows the statement: transaction.atomic() would only close the connection.
+        discard(connection)
+        raise
+    finally:
+        notes.end(call, monotonic())
+
+
+def discard_connections() -> None:
+    """Close every connection of this thread or greenlet: who knows in the middle of what they were interrupted.
+
+    Never raises an Exception. An interrupted transaction is rolled back by the database when its connection ends.
+    """
+    for connection in connections.all(initialized_only=True):
+        discard(connection)
+        if connection.in_atomic_block and connections[connection.alias] is connection and _ended(connection):
+            # Interrupted on the way out of transaction.atomic(): nothing will leave that block any more.
+            del connections[connection.alias]
+
+
+def discard(connection: Any) -> None:
+    """Cancel what a connection still executes, and close it."""
+    if connection.connection is None:
+        return
+    try:
+        _cancel(connection.connection)
+        connection.close()
+    except Exception:
+        logger.warning("The connection %r could not be closed", connection.alias, exc_info=True)
+        connection.connection = None
+
+
+def _ended(connection: Any) -> bool:
+    """Whether there is nothing to be lost with this object: a database in memory ends with its connection."""
+    return connection.connection is None or bool(connection.closed_in_transaction)
+
+
+def _cancel(driver: Any) -> None:
+    """Stop the running statement where the driver can: psycopg 3. Others find out when they write to a closed socket.
+
+    psycopg does this itself for KeyboardInterrupt, not for exceptions that it does not know.
+    """
+    info = getattr(driver, "info", None)
+    status = getattr(info, "transaction_status", None)
+    if getattr(status, "name", "") != "ACTIVE":
+        return
+    cancel_safe = getattr(driver, "cancel_safe", None)
+    if cancel_safe is not None:
+        cancel_safe(timeout=CANCEL_TIMEOUT)
+    else:
+        driver.cancel()
