@@ -13,6 +13,7 @@ TITLES: Mapping[str, str] = {
     "sockets": "Sockets",
     "application": "Application",
     "workers": "Processes and threads",
+    "gevent": "Green threads (gevent)",
     "http": "Requests and timeouts",
     "logs": "Logging",
     "identity": "Identity and files",

@@ -28,6 +28,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
         if value < 1:
             raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' must be at least 1, not {value}")
+    _check_gevent(settings, origins, warn)
     _check_recycling(settings, origins)
     _check_cheaper(settings, origins, warn)
     for variable in settings.application.env:
@@ -60,6 +61,20 @@ def _warn_of_shown_exceptions(settings: Settings, origins: Mapping[str, str], wa
     origin = origins.get("catch-exceptions")
     if settings.harakiri.catch_exceptions and origin:  # without an origin it was said before
         warn(f"{origin}: 'catch-exceptions' lets every client read tracebacks: not for production")
+
+
+def _check_gevent(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """A core is a thread or a greenlet, never both."""
+    if settings.gevent.gevent and settings.workers.threads > 1:
+        raise ConfigError(
+            origins.get("threads", BUILT_IN),
+            f"'threads' ({settings.workers.threads}) and 'gevent' ({settings.gevent.gevent}) contradict each other",
+            hint="set one of them: with gevent each request runs in a greenlet",
+        )
+    if not settings.gevent.gevent:
+        for name, origin in origins.items():
+            if name.startswith("gevent-"):
+                warn(f"{origin}: '{name}' has no effect without 'gevent'")
 
 
 def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:

@@ -55,7 +55,7 @@ NOT_YET: Mapping[str, str] = {
     "recycling and limits": """
         never-swap ksm check-mountpoint mountpoint-check check-mount mount-check""",
     "gevent and async": """
-        gevent gevent-monkey-patch gevent-early-monkey-patch gevent-wait-for-hub asyncio greenlet ugreen
+        asyncio greenlet ugreen
         ugreen-stacksize stackless loop async tornado""",
     "static files": """
         static-map static-map2 check-static static-check check-static-docroot static-index static-skip-ext static-safe

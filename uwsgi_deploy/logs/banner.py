@@ -39,16 +39,20 @@ def interpreter() -> Iterator[str]:
 def limits(settings: Settings, *, backlog: int, shared_bytes: int) -> Iterator[str]:
     """The limits in force and the mode of operation."""
     workers = settings.workers
-    cores = workers.processes * workers.threads
+    cores = workers.processes * settings.cores
     yield f"your server socket listen backlog is limited to {backlog} connections"
     yield f"your mercy for graceful operations on workers is {workers.worker_reload_mercy:g} seconds"
     yield f"your request buffer size is {settings.http.buffer_size} bytes"
     yield f"mapped {shared_bytes} bytes ({shared_bytes // 1024} KB) for {cores} cores"
-    yield f"*** Operational MODE: {mode(workers)} ***"
+    yield f"*** Operational MODE: {mode(workers, greenlets=settings.gevent.gevent)} ***"
+    if settings.gevent.gevent:
+        yield f"*** running gevent loop engine, {settings.gevent.gevent} greenlets for requests in each worker ***"
 
 
-def mode(workers: WorkerSettings) -> str:
-    """uWSGI's name for the combination of processes and threads."""
+def mode(workers: WorkerSettings, *, greenlets: int = 0) -> str:
+    """uWSGI's name for the combination of processes and threads or greenlets."""
+    if greenlets:
+        return "preforking+async" if workers.processes > 1 else "async"
     if workers.threads > 1:
         return "preforking+threaded" if workers.processes > 1 else "threaded"
     return "preforking" if workers.processes > 1 else "single process"

@@ -218,7 +218,7 @@ def _run(
             raise
         cleanup.callback(hooks.at_exit, hooks.runner_of(settings))
         cleanup.callback(vacuum.clean if settings.identity.vacuum else vacuum.close)
-        scoreboard = adoption.scoreboard(settings.workers.processes, settings.workers.threads)
+        scoreboard = adoption.scoreboard(settings.workers.processes, settings.cores)
         backlog = listen_backlog(settings.sockets.listen)
         _log_lines(banner.interpreter())
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
@@ -453,7 +453,7 @@ def _serve_alone(
         milestones.loaded()
         scoreboard.occupy(1, 0, generation=1, started=int(time.time()))
         log("*** uWSGI is running in single interpreter mode ***")
-        log(banner.only_worker(os.getpid(), settings.workers.threads))
+        log(banner.only_worker(os.getpid(), settings.cores))
         log(banner.ready(1))
         api.enter_worker(1)
         hooks.runner_of(settings).run(Phase.POST_FORK)

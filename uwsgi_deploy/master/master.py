@@ -61,7 +61,7 @@ class Master:
         self, resources: Resources, wakeup: Wakeup, adoption: Adoption, supervisor: Supervisor | None = None
     ) -> None:
         settings = resources.settings
-        self._workers = settings.workers
+        self._workers, self._cores = settings.workers, settings.cores
         self._scoreboard = resources.scoreboard
         self._fleet = Fleet(
             settings.workers.processes,
@@ -221,7 +221,7 @@ class Master:
             return
         self._fleet.born(worker, pid, now)
         if worker.is_first:
-            log(banner.worker_spawned(worker.wid, pid, self._workers.threads))
+            log(banner.worker_spawned(worker.wid, pid, self._cores))
         else:
             log(f"Respawned uWSGI worker {worker.wid} (new pid: {pid})")
         ended = self._unclaimed.pop(pid, None)

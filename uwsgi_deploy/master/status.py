@@ -3,7 +3,7 @@
 The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds, sizes bytes:
 
     version, pid, state (starting, running, cheap, paused, reloading, draining, drained, lame duck, stopping),
-    uptime (seconds), processes (wanted), threads, requests, generation, cwd, pidfile, log,
+    uptime (seconds), processes (wanted), threads, greenlets (in each worker), requests, generation, cwd, pidfile, log,
     reload: null, or id, kind and stage (checking, emptying, replacing, loading, rolling) of the one that runs
     last_reload: null, or id, ok and message of the last one that ended
     workers: id, pid, state (ordered, starting, idle, busy, paused, leaving), generation, started, requests (of this
@@ -46,6 +46,7 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "uptime": round(uptime(), 3),
         "processes": len(fleet.active),
         "threads": settings.workers.threads,
+        "greenlets": settings.gevent.gevent,
         "requests": scoreboard.total(Field.REQUESTS),
         "generation": template.generation if template is not None else fleet.last_generation,
         "cwd": os.getcwd(),

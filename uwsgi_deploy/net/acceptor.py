@@ -85,6 +85,11 @@ class Acceptor:
         return self._resume_at is not None or self._close_at is not None
 
     @property
+    def has_siblings(self) -> bool:
+        """Whether other workers accept from these sockets, too."""
+        return self._siblings is not None
+
+    @property
     def paused(self) -> bool:
         """Whether nobody is accepted for the moment, for want of descriptors."""
         return self._resume_at is not None

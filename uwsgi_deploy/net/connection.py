@@ -223,8 +223,13 @@ class Connection:
     def send_until(self, most: int) -> None:
         """Block the calling core until at most `most` bytes are unsent. Raises ClientGone, also after send-timeout."""
         while not self.send_more() and self.unsent > most:
-            if not self.writable and not self.wait(self.fd, POLLOUT, self.send_timeout):
-                raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
+            if not self.writable:
+                self.await_room()
+
+    def await_room(self) -> None:
+        """Block the calling core until the kernel takes more. Raises ClientGone after send-timeout."""
+        if not self.wait(self.fd, POLLOUT, self.send_timeout):
+            raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
 
     # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------
 

@@ -44,14 +44,15 @@ HEAD, BODY, BUSY, SENDING, LINGERING, CLOSED = State
 class Reactor:
     """See the module.
 
-    ready: connections with a complete request, oldest first.
-    now: monotonic seconds of the last look at the clock, good enough for deadlines.
+    ready: connections with a complete request, oldest first. now: monotonic seconds of the last look at the clock.
     accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
     process could serve them sooner).
     siblings: the other workers of these listeners, or None.
     on_refused: told of requests that are answered here because they are wrong. on_gone: given the environ of those
     whose client left before the rest of the response was sent.
     """
+
+    is_watched = False  # see `net.watched`
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class Reactor:
         if self._drain_wanted:
             self._start_draining(backlog=self._drain_backlog)
         self._polling = True
-        if self._returned or self.ready or self._drain_wanted:
+        if self._returned or self.ready or self._drain_wanted or self.is_watched:
             timeout = 0.0
         elif self.connections or self._acceptor.has_deadline:
             timeout = _DRAINING_TICK if self.draining else _TICK
@@ -417,8 +418,7 @@ class Reactor:
             self._start_lingering(connection)
 
     def _start_lingering(self, connection: Connection) -> None:
-        connection.inbox = b""
-        connection.state = LINGERING
+        connection.inbox, connection.state = b"", LINGERING
         connection.deadline = self.now + _LINGER_TIME
         try:
             connection.shut_down()

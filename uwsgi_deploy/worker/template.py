@@ -41,6 +41,7 @@ from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
+from uwsgi_deploy.worker.engines.choice import patch_early
 from uwsgi_deploy.worker.imported import Reporter
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.undertaker import has_died, kill_after_mercy
@@ -137,6 +138,7 @@ def load(settings: Settings, api: Api) -> Application:
     """
     hooks = _hooks_of(settings)
     prepare_environment(settings.application)
+    patch_early(settings)
     hooks.run(Phase.PRE_APP)
     started = time.monotonic()
     application = _load(settings)
@@ -236,6 +238,7 @@ def _spawn(context: TemplateContext, inheritance: Inheritance, order: SpawnWorke
 
 def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> int:
     """From the fork to the exit of a worker process."""
+    _part_from_siblings()
     settings, application, api = context.settings, inheritance.application, inheritance.api
     if settings.identity.master_as_root:
         try:
@@ -263,7 +266,6 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
     if context.reporter is not None:
         context.reporter.report_modules()
         context.reporter.follow()
-    _part_from_siblings()
     worker = WorkerContext(
         settings,
         context.listeners,

@@ -25,7 +25,7 @@ from uwsgi_deploy.net.acceptor import Endpoint, Siblings
 from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener, refuse_newcomers
-from uwsgi_deploy.net.reactor import UNSENT_LIMIT, Reactor
+from uwsgi_deploy.net.reactor import UNSENT_LIMIT
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import pin_worker
 from uwsgi_deploy.process.exit_codes import ExitCode
@@ -36,7 +36,7 @@ from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker.accounting import Accounting
-from uwsgi_deploy.worker.engines import threads
+from uwsgi_deploy.worker.engines.choice import kind_of, patch_late
 from uwsgi_deploy.worker.held import HeldResponses
 from uwsgi_deploy.worker.retirement import Retirement
 from uwsgi_deploy.worker.undertaker import MERCY
@@ -120,7 +120,8 @@ class Worker:
         self._context, self._settings, self._application = context, settings, application
         self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
         self._delivery = context.prepared.delivery
-        self._cores = settings.workers.threads
+        self._cores = settings.cores
+        self._kind = kind_of(settings)
         board = context.scoreboard
         alone = board.workers == 1
         self._siblings = None if alone else Siblings(board.idle, board.seat(context.wid), board.call_fd)
@@ -136,12 +137,12 @@ class Worker:
         self._stopping_since: float | None = None
         self._abandoned = False
         self._exit_code = 0
-        self._reactor = Reactor(
+        self._reactor = self._kind.reactor(
             context.prepared.endpoints,
             context.prepared.limits,
             cores=self._cores,
             accept_at_once=_ACCEPT_ALONE if alone else 1,
-            wait=threads.wait,
+            wait=self._kind.wait,
             on_refused=self._accounting.refused,
             on_gone=self._accounting.client_gone,
             siblings=self._siblings,
@@ -169,7 +170,7 @@ class Worker:
             Watchdog(self._context.scoreboard, limit, log).start()
         self._announce(WorkerState.IDLE)
         accounting = self._accounting
-        threads.ThreadsEngine(
+        engine = self._kind.make(
             self._reactor,
             self.serve if self._context.after_request is None else self._serve_with_hook,
             self._finished,
@@ -177,7 +178,8 @@ class Worker:
             cores=self._cores,
             stack_size=self._settings.system.threads_stacksize * 1024,
             on_core=accounting.core_runs_here,
-        ).run()
+        )
+        engine.run()
         self._reactor.close()
         return self._exit_code
 
@@ -438,7 +440,7 @@ def _send_all(connection: Connection, outcome: Outcome) -> Outcome:
 def _codec(listener: Listener, settings: Settings) -> Codec:
     limits = settings.http
     deployment = Deployment(
-        multithread=settings.workers.threads > 1,
+        multithread=settings.cores > 1,
         multiprocess=settings.workers.processes > 1,
         file_wrapper=not limits.wsgi_disable_file_wrapper,
     )

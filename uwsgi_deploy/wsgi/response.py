@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from threading import Lock
 from time import time
 from types import TracebackType
 from typing import TypeAlias
 
 from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.native import allocate_lock
 from uwsgi_deploy.net.connection import HIGH_WATER, Connection, FileSlice
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.protocol.framing import LAST_CHUNK, encode_chunk
@@ -366,31 +366,35 @@ class Response:
 class BlockStream:
     """The blocks of an iterable, gathered by the core that runs it and sent by whoever comes first (`net.flusher`).
 
-    `send_block` frames and sends; a lock keeps the order. What goes wrong in the flusher's thread waits
-    in `error` for the core.
+    `send_block` frames and sends. A lock keeps the order; it is never held while anybody waits, because cores may be
+    greenlets of one thread. What goes wrong in the flusher's thread waits in `error` for the core.
     """
 
-    __slots__ = ("_connection", "_flusher", "_lock", "_over", "_pending", "_send_block", "error")
+    __slots__ = ("_connection", "_flusher", "_lock", "_over", "_pending", "_quiet", "_send_block", "error")
 
     def __init__(self, connection: Connection, send_block: Callable[[bytes], None], flusher: Flusher) -> None:
         self._connection, self._send_block, self._flusher = connection, send_block, flusher
         self._pending: list[bytes] = []
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._over = False
+        self._quiet = True  # the flusher does not look after this stream
         self.error: Exception | None = None
 
     def run(self, iterator: Iterator[bytes], response: Response) -> None:
         """Send every block that `iterator` gives. Raises what it raises, TypeError on a wrong block, or ClientGone."""
         append = self._pending.append
         gathered = 0
-        watch = True
+        is_first = True
         try:
             for block in iterator:  # kept plain: it runs once per block
                 append(block)
                 gathered += len(block)
-                if watch:
-                    watch = False
-                    self._flusher.watch(self.flush_for_flusher)
+                if self._quiet:
+                    self._quiet = False
+                    self._flusher.watch(self)
+                    if not is_first:  # a block after a pause: nothing is to be joined with it
+                        gathered = _GATHER
+                    is_first = False
                 if gathered >= _GATHER or self.error:
                     gathered = 0
                     self.flush()
@@ -398,8 +402,8 @@ class BlockStream:
                         break
             self.flush()
         finally:
-            if not watch:
-                self._flusher.forget(self.flush_for_flusher)
+            if not is_first:
+                self._flusher.forget(self)
                 with self._lock:  # the flusher may be at work a last time, on a descriptor that is about to be closed
                     self._over = True
 
@@ -410,23 +414,39 @@ class BlockStream:
 
     def flush(self) -> None:
         """Send what has gathered, and wait while the client is too far behind."""
+        connection = self._connection
         with self._lock:
             self._send_pending()
-            if self._connection.outbox:
-                self._connection.send_until(HIGH_WATER)
+        while connection.outbox and self.error is None:
+            with self._lock:
+                if connection.send_more() or connection.unsent <= HIGH_WATER:
+                    break
+            if not connection.writable:
+                connection.await_room()
         if isinstance(self.error, ClientGone):
             raise self.error
         if self.error is not None:
             raise TypeError(f"a block of the response is not bytes: {self.error}") from self.error
 
-    def flush_for_flusher(self) -> None:
-        """As `flush`, but never waits and never raises."""
+    def tick(self) -> bool:
+        """Called by the flusher: as `flush`, but never waits and never raises; False when nothing was to be sent."""
+        if self._over or self.error is not None or not (self._pending or self._connection.outbox):
+            return False
         if self._lock.acquire(blocking=False):
             try:
-                if not self._over and self.error is None:
+                if not self._over:
                     self._send_pending()
             finally:
                 self._lock.release()
+        return True
+
+    def rest(self) -> bool:
+        """Called by the flusher after a tick with nothing to send: whether that is still so."""
+        self._quiet = True
+        if self._pending and not self._over and self.error is None:  # a block came in between
+            self._quiet = False
+            return False
+        return True
 
     def _send_pending(self) -> None:
         try:

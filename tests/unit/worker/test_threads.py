@@ -6,7 +6,7 @@ import threading
 import time
 
 from tests.support.waiting import wait_until
-from uwsgi_deploy.worker.engines.threads import Lookout, withdraw
+from uwsgi_deploy.worker.engines.lookout import Lookout, withdraw
 
 
 def test_lead_is_taken_from_a_leader_that_takes_long() -> None:
@@ -41,4 +41,4 @@ def test_lookout_that_slept_is_woken() -> None:
         lookout.offer()
         lookout.served += 1
         wait_until(lambda: not leadership.locked(), 5)
-        wait_until(lambda: not lookout._wake.is_set(), 5)
+        wait_until(lambda: not lookout._bell.is_rung, 5)

@@ -8,6 +8,7 @@ from uwsgi_deploy.config.settings.application import ApplicationSettings
 from uwsgi_deploy.config.settings.cheaper import CheaperSettings
 from uwsgi_deploy.config.settings.control import ControlSettings
 from uwsgi_deploy.config.settings.daemons import DaemonSettings
+from uwsgi_deploy.config.settings.gevent import GeventSettings
 from uwsgi_deploy.config.settings.harakiri import HarakiriSettings
 from uwsgi_deploy.config.settings.hooks import HookSettings
 from uwsgi_deploy.config.settings.http import HttpSettings
@@ -30,6 +31,7 @@ class Settings:
     sockets: SocketSettings = field(default_factory=SocketSettings)
     application: ApplicationSettings = field(default_factory=ApplicationSettings)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
+    gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
@@ -46,12 +48,18 @@ class Settings:
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
 
+    @property
+    def cores(self) -> int:
+        """Requests that each worker runs at the same time, in threads or in greenlets."""
+        return self.gevent.gevent or self.workers.threads
+
 
 __all__ = [
     "ApplicationSettings",
     "CheaperSettings",
     "ControlSettings",
     "DaemonSettings",
+    "GeventSettings",
     "HarakiriSettings",
     "HookSettings",
     "HttpSettings",

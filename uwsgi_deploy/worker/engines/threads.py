@@ -14,29 +14,16 @@ together (`worker.held`); the lookout sends them when a request lasts.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from select import poll  # bound before an application can replace it (gevent)
 from typing import TypeAlias
 
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.reactor import Reactor
+from uwsgi_deploy.worker.engines.lookout import LONGEST_HOLD, QUICK, Lookout, withdraw
 from uwsgi_deploy.worker.held import HeldResponses
 
 _JOIN_TIMEOUT = 1.0
-
-# A request that takes longer is not quick, and the next one is served without the lead. Seconds.
-_QUICK = 0.001
-# How often the lookout looks: this often after it was needed, and more seldom the longer it is not, because each look
-# waits for the interpreter, which costs the leader a wake-up at every system call meanwhile (with Flask a look each
-# millisecond was 2 - 4 % of the processor time).
-_TICK = 0.001
-_LONGEST_TICK = 0.01
-_TICK_GROWTH = 1.02
-# How long responses are held while quick requests follow each other. Seconds.
-_LONGEST_HOLD = 0.001
-# Ticks without a quick request after which the lookout goes to sleep.
-_PATIENCE = 50
 
 # Runs one request on a core, whose response may be held if the flag says so; returns how long it took, in seconds.
 Serve: TypeAlias = Callable[[Connection, int, bool], float]
@@ -99,7 +86,7 @@ class ThreadsEngine:
             if len(ready) > 1:
                 self._serve_together()
             elif ready:
-                self._quick = serve(ready.popleft(), 0, False) < _QUICK
+                self._quick = serve(ready.popleft(), 0, False) < QUICK
 
     def _serve_together(self) -> None:
         """As the only core serve all that is ready, and hold responses while requests are quick."""
@@ -114,9 +101,9 @@ class ThreadsEngine:
                 offer = lookout.offer()
             lookout.served += 1
             duration = serve(connection, 0, hold)
-            quick = duration < _QUICK
+            quick = duration < QUICK
             since += duration
-            if since > _LONGEST_HOLD:
+            if since > LONGEST_HOLD:
                 held.flush()
                 since = 0.0
         held.flush()
@@ -138,7 +125,7 @@ class ThreadsEngine:
     def _serve_one(self, connection: Connection, core: int) -> None:
         reactor = self._reactor
         reactor.free_cores -= 1
-        self._quick = self._serve(connection, core, False) < _QUICK
+        self._quick = self._serve(connection, core, False) < QUICK
         reactor.free_cores += 1
 
     def _lead(self, core: int) -> bool:
@@ -172,10 +159,10 @@ class ThreadsEngine:
             lookout.served += 1
             duration = serve(connection, core, bool(ready))
             since += duration
-            if duration >= _QUICK:
+            if duration >= QUICK:
                 self._quick = False
                 break
-            if since > _LONGEST_HOLD:
+            if since > LONGEST_HOLD:
                 held.flush()
                 since = 0.0
         held.flush()
@@ -186,54 +173,3 @@ class ThreadsEngine:
         """On the lookout's thread: what the leader does not come to."""
         self._held.flush()
         self._leadership.release()
-
-
-class Lookout:
-    """Calls `rescue` for a leader that serves a request which turns out not to be quick. See the module.
-
-    An offer is a list with one item: whoever pops it has the lead, the leader that withdraws it or the lookout.
-    """
-
-    def __init__(self, rescue: Callable[[], None]) -> None:
-        self._rescue = rescue
-        self._offer: list[bool] = []
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.served = 0
-
-    def offer(self) -> list[bool]:
-        """The leader begins to serve with the lead in its hands."""
-        offer = self._offer = [True]
-        if not self._wake.is_set():
-            self._wake.set()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="uwsgi-deploy lookout", daemon=True)
-                self._thread.start()
-        return offer
-
-    def _run(self) -> None:
-        served, quiet, tick = -1, 0, _TICK
-        while True:
-            time.sleep(tick)
-            offer = self._offer
-            if offer and served == self.served and withdraw(offer):
-                self._rescue()
-                tick = _TICK
-            elif tick < _LONGEST_TICK:
-                tick *= _TICK_GROWTH
-            quiet = quiet + 1 if served == self.served else 0
-            served = self.served
-            if quiet > _PATIENCE:
-                self._wake.clear()
-                if not self._offer:
-                    self._wake.wait()
-                quiet, tick = 0, _TICK
-
-
-def withdraw(offer: list[bool]) -> bool:
-    """Take an offer back; False when somebody else has taken it up."""
-    try:
-        offer.pop()
-    except IndexError:
-        return False
-    return True
