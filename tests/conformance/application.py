@@ -411,8 +411,8 @@ def file(environ: Environ, start: StartResponse, query: dict[str, str], rest: st
 
     def pipe() -> io.FileIO:
         reader, writer = os.pipe()
-        os.write(writer, b"p" * 500)
-        os.close(writer)
+        with open(writer, "wb") as end:  # gevent's os.close() waits for its hub, which the read below would block
+            end.write(b"p" * 500)
         return io.FileIO(reader)
 
     size = len(PATTERN)

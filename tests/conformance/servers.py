@@ -17,6 +17,7 @@ from tests.support.waiting import wait_until
 SHAPES: dict[str, tuple[str, ...]] = {
     "1x1": ("--processes", "1", "--threads", "1"),
     "4-threads": ("--processes", "1", "--threads", "4"),
+    "gevent": ("--processes", "1", "--gevent", "50"),
     "2-processes": ("--processes", "2", "--threads", "1"),
 }
 MODULE = ("--module", "tests.conformance.application")

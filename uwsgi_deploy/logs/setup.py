@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from os import close  # before gevent replaces it
 
 from uwsgi_deploy.config.settings.logs import LogSettings
 from uwsgi_deploy.errors import ConfigError
@@ -30,7 +31,7 @@ def open_log(settings: LogSettings, *, daemon: str = "", keeps_input: bool = Fal
         elif not _is_open(descriptor):
             os.dup2(null, descriptor)  # else the next socket would become standard output
     if null > 2:
-        os.close(null)
+        close(null)
     if daemon or settings.logto:
         send_log_to(daemon or settings.logto, "daemonize" if daemon else "logto", truncate=settings.log_truncate)
     _write_lines_at_once()
@@ -69,9 +70,9 @@ def drop_input() -> None:
         null = os.open(os.devnull, os.O_RDONLY)
     except OSError:  # a jail without /dev
         null, writer = os.pipe()
-        os.close(writer)
+        close(writer)
     os.dup2(null, 0)
-    os.close(null)
+    close(null)
 
 
 def log(message: str) -> None:
@@ -167,7 +168,7 @@ def _take(file: int) -> None:
             stream.flush()
     os.dup2(file, 1)
     os.dup2(file, 2)
-    os.close(file)
+    close(file)
 
 
 def _is_open(descriptor: int) -> bool:

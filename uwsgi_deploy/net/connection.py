@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from os import close  # before gevent replaces it, as the next two
 from select import POLLIN, POLLOUT
+from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, socket
 from typing import Any, BinaryIO
 
 from uwsgi_deploy.errors import ClientGone
@@ -80,7 +81,7 @@ class FileSlice:
     def close(self) -> None:
         """Close the descriptor, once."""
         if self.fd >= 0:
-            os.close(self.fd)
+            close(self.fd)
             self.fd = -1
 
 
@@ -249,8 +250,8 @@ class Connection:
 
     def shut_down(self) -> None:
         """Tell the client that nothing more will be sent. Raises OSError when it is gone."""
-        with socket.socket(fileno=os.dup(self.fd)) as peer:  # shutdown(2) needs a socket object
-            peer.shutdown(socket.SHUT_WR)
+        with socket(fileno=os.dup(self.fd)) as peer:  # shutdown(2) needs a socket object
+            peer.shutdown(SHUT_WR)
 
     def end_input(self) -> None:
         """Whoever reads finds the end of input, once what has come is read. For a connection that was taken over."""
@@ -272,8 +273,8 @@ class Connection:
 
     def prepare_reset(self) -> None:
         """Make the close a reset: the client cannot take a response without a length for whole then."""
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fd)) as peer:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        with contextlib.suppress(OSError), socket(fileno=os.dup(self.fd)) as peer:
+            peer.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
 
     def drop_buffers(self) -> None:
         """Release what is held for this connection."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll  # before gevent replaces it
+from os import close  # before gevent replaces it, and epoll
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
 from time import monotonic, time
 from typing import Any
 
@@ -47,9 +48,8 @@ class Reactor:
     ready: connections with a complete request, oldest first. now: monotonic seconds of the last look at the clock.
     accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
     process could serve them sooner).
-    siblings: the other workers of these listeners, or None.
-    on_refused: told of requests that are answered here because they are wrong. on_gone: given the environ of those
-    whose client left before the rest of the response was sent.
+    siblings: the other workers of these listeners, or None. on_refused: told of requests that are answered here because
+    they are wrong. on_gone: given the environ of those whose client left before the rest of the response was sent.
     """
 
     is_watched = False  # see `net.watched`
@@ -440,7 +440,7 @@ class Reactor:
         del self.connections[connection.fd]  # before the close: then the number may be another client's
         if connection.outbox or connection.incoming or connection.body:
             connection.drop_buffers()
-        os.close(connection.fd)
+        close(connection.fd)
 
     abort = _close  # for a connection whose response cannot be completed
 
@@ -496,4 +496,4 @@ class Reactor:
         for connection in list(self.connections.values()):
             self._close(connection)
         self._epoll.close()
-        os.close(self._wake_fd)
+        close(self._wake_fd)

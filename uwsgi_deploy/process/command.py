@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from os import close, waitpid  # before gevent replaces them
 from types import FrameType
 
 from uwsgi_deploy.errors import ServerError
@@ -93,7 +94,7 @@ def _guard(
     while True:
         heard = signal.sigwaitinfo(awaited)
         if heard.si_signo == signal.SIGCHLD:
-            ended, status = os.waitpid(pid, os.WNOHANG)
+            ended, status = waitpid(pid, os.WNOHANG)
             if ended:
                 return _ended_alike(os.waitstatus_to_exitcode(status))
         elif os.getppid() != parent:
@@ -156,7 +157,7 @@ def finish(pid: int) -> int:
         told.append(number)
 
     with stops_heeded(pass_on):
-        _, status = os.waitpid(pid, 0)
+        _, status = waitpid(pid, 0)
     if told:
         raise Interrupted(told[0])
     return os.waitstatus_to_exitcode(status)
@@ -193,6 +194,6 @@ def _close_all_but_standard() -> None:
         descriptor = int(name)
         if descriptor > 2:
             try:
-                os.close(descriptor)
+                close(descriptor)
             except OSError:
                 continue  # the descriptor of the listing itself

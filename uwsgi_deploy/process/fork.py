@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from os import _exit, fork, getppid, pipe2, waitpid
+from os import _exit, close, fork, getppid, pipe2, waitpid
 
 from uwsgi_deploy.process import signals
 
@@ -45,14 +45,14 @@ def fork_adopted(body: Callable[[], int], *, reset: Iterable[int] = signals.HAND
             middle = fork()
             if middle == 0:
                 _fork_and_report(body, writer, reset)
-        os.close(writer)
+        close(writer)
         writer = -1
         _reap(middle)
         answer = os.read(reader, 32)
     finally:
-        os.close(reader)
+        close(reader)
         if writer >= 0:
-            os.close(writer)
+            close(writer)
     if not answer:  # killed, or a fork hook of the application ends every child
         raise OSError(errno.ECHILD, "the new process ended before it began")
     if not answer.isdigit():
@@ -71,7 +71,7 @@ def _fork_and_report(body: Callable[[], int], writer: int, reset: Iterable[int])
             _exit(CRASHED)
         if pid == 0:
             os.write(writer, str(os.getpid()).encode("ascii"))
-            os.close(writer)
+            close(writer)
             _run(lambda: _adopted(body, middle), reset)
     finally:
         _exit(0)

@@ -11,10 +11,10 @@ import os
 import socket
 import stat
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import sleep
 
 from uwsgi_deploy.config.hooks import Step
 from uwsgi_deploy.errors import ServerError
@@ -220,7 +220,7 @@ def _spinningfifo(step: Step, surroundings: Surroundings) -> None:
                     raise
             surroundings.log(f"waiting for a reader of {path} ...")
             while not _is_read(path):
-                time.sleep(FIFO_PAUSE)
+                sleep(FIFO_PAUSE)
 
 
 def _is_read(path: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from os import close  # before gevent replaces it
 from typing import NamedTuple
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -101,4 +102,4 @@ def _read(path: str) -> bytes:
     except OSError:
         return b""
     finally:
-        os.close(descriptor)
+        close(descriptor)

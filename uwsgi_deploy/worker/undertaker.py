@@ -7,11 +7,13 @@ template, which has nothing else to do any more, kills whoever is still there af
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
-import time
 from collections.abc import Iterable
+from select import POLLHUP, POLLIN, poll  # bound before gevent replaces it
+from time import monotonic
+
+from uwsgi_deploy.native import sleep
 
 MERCY = 1.2
 """Seconds that a worker without a master may take to end."""
@@ -25,18 +27,18 @@ def has_died(parent: int, channel: socket.socket) -> bool:
     A process that dies closes its descriptors a moment before its children get another parent. One that lives may have
     closed its half of the channel, but not the whole.
     """
-    deadline = time.monotonic() + _LONGEST_DEATH
+    deadline = monotonic() + _LONGEST_DEATH
     while os.getppid() == parent:
-        if not _is_hung_up(channel) or time.monotonic() > deadline:
+        if not _is_hung_up(channel) or monotonic() > deadline:
             return False
-        time.sleep(_POLL)
+        sleep(_POLL)
     return True
 
 
 def _is_hung_up(channel: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(channel, 0)
-    return any(event & select.POLLHUP for _, event in poll.poll(0))
+    poller = poll()
+    poller.register(channel, 0)
+    return any(event & POLLHUP for _, event in poller.poll(0))
 
 
 def kill_after_mercy(pids: Iterable[int], *, mercy: float = MERCY) -> None:
@@ -44,19 +46,19 @@ def kill_after_mercy(pids: Iterable[int], *, mercy: float = MERCY) -> None:
 
     A pid that means another process by now is left alone: who belongs to this server is in its group.
     """
-    poll, deadline = select.poll(), time.monotonic() + mercy
+    poller, deadline = poll(), monotonic() + mercy
     left = {}
     for pid in pids:
         try:
             handle = os.pidfd_open(pid)  # from here on nobody else can get this number unnoticed
             if os.getpgid(pid) == os.getpgrp() and pid != os.getpid():
                 left[handle] = pid
-                poll.register(handle, select.POLLIN)
+                poller.register(handle, POLLIN)
         except ProcessLookupError:
             continue
-    while left and (remaining := deadline - time.monotonic()) > 0:
-        for handle, _ in poll.poll(remaining * 1000):
-            poll.unregister(handle)
+    while left and (remaining := deadline - monotonic()) > 0:
+        for handle, _ in poller.poll(remaining * 1000):
+            poller.unregister(handle)
             del left[handle]
     for handle in left:
         try:

@@ -168,6 +168,7 @@ class Worker:
         limit = self._settings.harakiri.harakiri
         if limit and self._context.master_pid is None:
             Watchdog(self._context.scoreboard, limit, log).start()
+        patch_late(self._settings)
         self._announce(WorkerState.IDLE)
         accounting = self._accounting
         engine = self._kind.make(
@@ -180,6 +181,8 @@ class Worker:
             on_core=accounting.core_runs_here,
         )
         engine.run()
+        if self._kind.join is not None and self._settings.gevent.gevent_wait_for_hub:
+            self._kind.join(self._time_left())
         self._reactor.close()
         return self._exit_code
 
@@ -398,6 +401,11 @@ class Worker:
         else:
             self._context.scoreboard.record(self._context.wid)[Field.OUTLIVED] = 1
             self._context.scoreboard.announce()
+
+    def _time_left(self) -> float:
+        """Seconds until the master's patience with this worker ends."""
+        mercy = self._settings.workers.worker_reload_mercy or MERCY
+        return max(0.0, (self._stopping_since or monotonic()) + mercy - monotonic())
 
     def _finished(self) -> bool:
         if self._abandoned:

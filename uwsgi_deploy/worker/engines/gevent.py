@@ -101,7 +101,7 @@ class GeventEngine:
         held: HeldResponses,
         *,
         cores: int,
-        stack_size: int = 0,
+        stack_size: int = 0,  # noqa: ARG002
         on_core: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._held = reactor, serve, stopped, held
@@ -264,7 +264,3 @@ class GeventEngine:
         while outermost is not None and outermost is not one.frame:
             outermost = outermost.f_back
         return innermost if outermost is not None else None
-
-    def interrupt(self, core: int, started: float) -> bool:
-        """See `engine.Engine`."""
-        return False
