@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from os import close  # before gevent replaces it, as the next two
 from select import POLLIN, POLLOUT
-from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, socket
+from socket import SHUT_RD, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
 from typing import Any, BinaryIO
 
 from uwsgi_deploy.errors import ClientGone
@@ -255,8 +255,8 @@ class Connection:
 
     def end_input(self) -> None:
         """Whoever reads finds the end of input, once what has come is read. For a connection that was taken over."""
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fd)) as peer:
-            peer.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError), socket(fileno=os.dup(self.fd)) as peer:
+            peer.shutdown(SHUT_RD)
 
     def discard_input(self) -> bool:
         """Read and forget what has come; True when the client is done, or has sent absurdly much."""
