@@ -5,12 +5,13 @@ Reads the scoreboard and /proc; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from uwsgi_deploy.logs.access import escape
 from uwsgi_deploy.master.cases import HarakiriCase
-from uwsgi_deploy.master.fleet import Worker
+from uwsgi_deploy.master.fleet import Fleet, Worker
+from uwsgi_deploy.master.policies.harakiri import overdue_of
 from uwsgi_deploy.process.signals import name as signal_name
 from uwsgi_deploy.shared.scoreboard import Running, RunningRequest, Scoreboard
 from uwsgi_deploy.shared.stack_dump import arrange
@@ -30,31 +31,45 @@ class Instant:
         return int(self.unix - (self.monotonic - monotonic))
 
 
-def report(scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *, graceful: bool, verbose: bool) -> str:
-    """All lines about the case of `worker` and what is done now. stacks: as faulthandler writes them."""
+def warning(scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *, verbose: bool) -> str:
+    """All lines about the case of a worker that is sent the graceful signal. stacks: as faulthandler writes them."""
     case = worker.case
     assert case is not None
     requests = {r.core: scoreboard.request(worker.wid, worker.bank, r.core) for r in worker.running}
-    accused = _overdue_first(worker, case)
-    lines = [
-        f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, "
-        f"graceful: {'yes' if graceful else 'no'}) ***",
-        *(_sentence(worker, r, requests[r.core], now) for r in accused if r.deadline <= now.monotonic),
-    ]
-    if verbose:
-        lines += _kernel_lines(worker.pid)
-    lines.append(f"HARAKIRI !!! worker {worker.wid} status !!!")
+    overdue = [running for running in _overdue_first(worker, case) if running.deadline <= now.monotonic]
+    return "\n".join(
+        (
+            f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, graceful: yes) ***",
+            *(_sentence(worker, running, requests[running.core], now) for running in overdue),
+            *(_kernel_lines(worker.pid) if verbose else ()),
+            *_status_lines(worker, requests, now),
+            *_stack_lines(worker, case, requests, stacks),
+            *_trigger_lines(worker, overdue),
+        )
+    )
+
+
+def status(scoreboard: Scoreboard, worker: Worker, now: Instant, fleet: Fleet, *, verbose: bool) -> str:
+    """uWSGI's lines about a worker in the hard stage, whose reports stand before them."""
+    requests = {r.core: scoreboard.request(worker.wid, worker.bank, r.core) for r in worker.running}
+    kernel = _kernel_lines(worker.pid) if verbose else ()
+    overdue = overdue_of(fleet, worker, now.monotonic)
+    return "\n".join((*kernel, *_status_lines(worker, requests, now), *_trigger_lines(worker, overdue)))
+
+
+def _status_lines(worker: Worker, requests: Mapping[int, RunningRequest], now: Instant) -> Iterator[str]:
+    yield f"HARAKIRI !!! worker {worker.wid} status !!!"
     for running in worker.running:
         request = requests[running.core]
         since = now.unix_of(running.started)
-        lines.append(f"HARAKIRI [core {running.core}] {_client(request)} - {_what(request)} since {since}")
-    lines.append(f"HARAKIRI !!! end of worker {worker.wid} status !!!")
-    lines += _stack_lines(worker, case, requests, stacks)
-    for running in worker.running:
-        if running.deadline <= now.monotonic:
-            kind = "(user) " if running.by_user else ""
-            lines.append(f"HARAKIRI {kind}triggered by worker {worker.wid} core {running.core} !!!")
-    return "\n".join(lines)
+        yield f"HARAKIRI [core {running.core}] {_client(request)} - {_what(request)} since {since}"
+    yield f"HARAKIRI !!! end of worker {worker.wid} status !!!"
+
+
+def _trigger_lines(worker: Worker, overdue: Iterable[Running]) -> Iterator[str]:
+    for running in overdue:
+        kind = "(user) " if running.by_user else ""
+        yield f"HARAKIRI {kind}triggered by worker {worker.wid} core {running.core} !!!"
 
 
 def _overdue_first(worker: Worker, case: HarakiriCase) -> list[Running]:
@@ -72,7 +87,8 @@ def _sentence(worker: Worker, running: Running, request: RunningRequest, now: In
 
 
 def _what(request: RunningRequest) -> str:
-    return escape(f"{request.method} {request.uri}")
+    route = f" ({request.route})" if request.route else ""
+    return escape(f"{request.method} {request.uri}{route}")
 
 
 def _client(request: RunningRequest) -> str:
@@ -92,7 +108,9 @@ def _kernel_lines(pid: int) -> Iterator[str]:
 def _stack_lines(worker: Worker, case: HarakiriCase, requests: dict[int, RunningRequest], stacks: str) -> Iterator[str]:
     yield f"HARAKIRI: stacks of worker {worker.wid} (pid: {worker.pid}):"
     cores = [running.core for running in _overdue_first(worker, case)]
-    names = {requests[core].thread: f"core {core}, {_what(requests[core])}" for core in cores}
+    # With gevent one thread is all cores: it shows what runs, which is the overdue one most likely.
+    names = {requests[core].thread: f"core {core}, {_what(requests[core])}" for core in reversed(cores)}
+    names = dict(reversed(names.items()))
     yield arrange(stacks, names) or _NOTHING_SHOWN
 
 

@@ -33,10 +33,13 @@ from uwsgi_deploy.master.actions import (
 from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
 from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
+from uwsgi_deploy.master.hard_incident import Evidence, evidence_of, incident_of
 from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN, hard_instant, is_judged, overdue_of
 from uwsgi_deploy.master.policies.stop import mercy_of
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.process import signals
+from uwsgi_deploy.reports.filing import MasterFiling
+from uwsgi_deploy.reports.incident import Outcome
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest
 
 # How long a killed process may take to end: one with much memory, or in the kernel.
@@ -52,12 +55,15 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(slots=True)
 class Victim:
-    """A request that its worker will not answer. connection: a copy of its descriptor, if there is one to write on."""
+    """A request that its worker will not answer. connection: a copy of its descriptor, if there is one to write on.
+    given: what was sent on it."""
 
     running: Running
     request: RunningRequest
     status: int
+    given: access_line.Given
     connection: socket.socket | None = None
+    outcome: Outcome = Outcome.ANSWERED
 
 
 class HardStage:
@@ -68,6 +74,8 @@ class HardStage:
         self._board = resources.scoreboard
         self._now = 0.0
         self._refused = False
+        self._filing = MasterFiling(resources.settings)
+        self._engine = "threads" if resources.settings.workers.threads > 1 else "prefork"
         self._steps: dict[type[Action], Callable[[Any, Worker], None]] = {
             AskForStacks: self._ask_for_stacks,
             Warn: self._warn,
@@ -136,7 +144,9 @@ class HardStage:
         case = worker.case
         if case is None:
             return
-        self._report(worker, graceful=True)
+        stacks = self._resources.stacks.take(worker.pid)
+        verbose = self._fleet.harakiri.harakiri_verbose
+        log(harakiri_report.warning(self._board, worker, stacks, self._instant(), verbose=verbose))
         case.stage, case.until = CaseStage.WARNED, action.until
         log(harakiri_report.warned(worker, action.signal, self._instant()))
         if action.signal in signals.LIFE:  # a worker leaves then
@@ -152,45 +162,55 @@ class HardStage:
             return
         case = worker.case or self._open_case(worker, (new or known)[0], until=action.until)
         victims = [victim for running in new if (victim := self._victim(worker, running)) is not None]
-        if victims:
-            self._report(worker, graceful=False)
-            self._borrow_connections(worker, victims)
-            self._settle(worker, victims)
         if new and not worker.judged:
             self._fleet.slot(worker.wid).harakiri_count += 1
         worker.judged += tuple((running.core, running.started) for running in new)
         case.stage, case.until = CaseStage.ISOLATED, action.until
+        if victims:
+            evidence, status = self._evidence(worker), self._status(worker)
+            self._borrow_connections(worker, victims)
+            self._settle(worker, victims)
+            self._report(worker, victims, evidence, status)
         if worker.phase is not Phase.LEAVING:
             log(harakiri_report.isolated(worker, len(worker.running) - len(new) - len(known)))
             self._tell_to_leave(worker, signal.SIGHUP)
         self._wake_at(self._now + LOOK_AGAIN)
 
     def _execute(self, _action: Execute, worker: Worker) -> None:
-        """The worker ends, with everything that it runs."""
+        """The worker ends, with everything that it runs. Clients first, then what is told of it."""
         case = worker.case
         if case is None:
             return
         new = [running for running in worker.running if not is_judged(worker, running)]
-        if any(hard_instant(self._fleet, running) <= self._now for running in new):
-            self._report(worker, graceful=False)
-        else:
-            self._resources.stacks.take(worker.pid)
-            log(harakiri_report.ended(worker))
         if not worker.judged:
             self._fleet.slot(worker.wid).harakiri_count += 1
+        evidence, status = self._evidence(worker), self._status(worker)
         victims = [victim for running in new if (victim := self._victim(worker, running)) is not None]
         self._borrow_connections(worker, victims)
         case.stage = CaseStage.KILLED
         worker.judged += tuple((running.core, running.started) for running in new)
         _kill(worker.pid)
-        living = {(running.core, running.started) for running in self._board.running(worker.wid, worker.bank)}
+        victims = self._still_unanswered(worker, victims)
         for victim in victims:
-            if (victim.running.core, victim.running.started) not in living and victim.connection is not None:
-                victim.connection.close()
-        still = [v for v in victims if (v.running.core, v.running.started) in living]
-        for victim in still:
+            victim.outcome = Outcome.KILLED
+        self._settle(worker, victims)
+        if any(victim.status == TIMED_OUT for victim in victims):
+            self._report(worker, victims, evidence, status)
+        else:
+            log(harakiri_report.ended(worker))
+
+    def _still_unanswered(self, worker: Worker, victims: list[Victim]) -> list[Victim]:
+        """Those whose request did not end, and was not answered, while their worker was being killed."""
+        living = {(running.core, running.started) for running in self._board.running(worker.wid, worker.bank)}
+        left = []
+        for victim in victims:
             victim.request = self._board.request(worker.wid, worker.bank, victim.running.core)
-        self._settle(worker, [v for v in still if v.request.phase is not RequestPhase.ANSWERED])
+            is_same = (victim.running.core, victim.running.started) in living
+            if is_same and victim.request.phase is not RequestPhase.ANSWERED:
+                left.append(victim)
+            elif victim.connection is not None:
+                victim.connection.close()
+        return left
 
     def _tell_to_leave(self, worker: Worker, number: int) -> None:
         if worker.phase is not Phase.LEAVING:
@@ -206,7 +226,8 @@ class HardStage:
         if request.phase is RequestPhase.ANSWERED:
             return None
         overdue = hard_instant(self._fleet, running) <= self._now
-        return Victim(running, request, TIMED_OUT if overdue else LOST)
+        status = TIMED_OUT if overdue else LOST
+        return Victim(running, request, status, access_line.Given(status))
 
     def _borrow_connections(self, worker: Worker, victims: Iterable[Victim]) -> None:
         """Copies of the descriptors of those that can be answered or cut."""
@@ -237,12 +258,14 @@ class HardStage:
     def _settle(self, worker: Worker, victims: Iterable[Victim]) -> None:
         """Answer each client, or cut its response short, and write its request line."""
         for victim in victims:
-            request, given = victim.request, access_line.Given(victim.status)
+            request, given = victim.request, victim.given
+            if request.phase is RequestPhase.RESPONDING:
+                victim.outcome = Outcome.CUT if victim.outcome is Outcome.ANSWERED else victim.outcome
             try:
                 if victim.connection is not None and request.phase is RequestPhase.APPLICATION:
                     data = self._response(victim)
                     if answering.answer(victim.connection, data):
-                        given = access_line.Given.of(victim.status, data)
+                        given = victim.given = access_line.Given.of(victim.status, data)
                 elif victim.connection is not None and request.phase is RequestPhase.RESPONDING:
                     answering.cut(victim.connection)
             finally:
@@ -276,10 +299,33 @@ class HardStage:
 
     # --- the report ---------------------------------------------------------------------------------------------------
 
-    def _report(self, worker: Worker, *, graceful: bool) -> None:
+    def _evidence(self, worker: Worker) -> Evidence:
         stacks = self._resources.stacks.take(worker.pid)
+        return evidence_of(self._fleet, self._board, worker, stacks, self._now)
+
+    def _status(self, worker: Worker) -> str:
         verbose = self._fleet.harakiri.harakiri_verbose
-        log(harakiri_report.report(self._board, worker, stacks, self._instant(), graceful=graceful, verbose=verbose))
+        return harakiri_report.status(self._board, worker, self._instant(), self._fleet, verbose=verbose)
+
+    def _report(self, worker: Worker, victims: Iterable[Victim], evidence: Evidence, status: str) -> None:
+        """A report for each request whose time was over, and uWSGI's lines about the worker."""
+        for victim in victims:
+            if victim.status == TIMED_OUT:
+                incident = incident_of(
+                    self._resources.settings,
+                    worker,
+                    victim.running,
+                    victim.request,
+                    evidence,
+                    engine=self._engine,
+                    outcome=victim.outcome,
+                    status=victim.status,
+                    sent=victim.given.sent_body,
+                    at=time.time(),
+                    now=self._now,
+                )
+                self._filing.file(incident)
+        log(status)
 
     def _instant(self) -> Instant:
         return Instant(self._now, time.time())

@@ -26,7 +26,7 @@ from uwsgi_deploy.master.actions import (
 )
 from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
 from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
-from uwsgi_deploy.master.harakiri_report import Instant, report, warned
+from uwsgi_deploy.master.harakiri_report import Instant, status, warned, warning
 from uwsgi_deploy.master.manifest import restored, row_of
 from uwsgi_deploy.master.policies.harakiri import (
     ISOLATED_PACE,
@@ -315,11 +315,11 @@ def test_report_names_everything() -> None:
         'Thread 0x00000abc (most recent call first):\n  File "a.py", line 1 in stuck\n\n'
         'Current thread 0x00000def (most recent call first):\n  File "b.py", line 2 in fine\n'
     )
-    text = report(board, worker, stacks, Instant(120.5, 1_000_000.0), graceful=False, verbose=True)
+    text = warning(board, worker, stacks, Instant(120.5, 1_000_000.0), verbose=True)
     lines = text.splitlines()
     what = r"GET /slow?\x0a*** forged"
     assert lines[:2] == [
-        f"*** HARAKIRI ON WORKER 1 (pid: {worker.pid}, try: 1, graceful: no) ***",
+        f"*** HARAKIRI ON WORKER 1 (pid: {worker.pid}, try: 1, graceful: yes) ***",
         f"HARAKIRI: {what} from 10.0.0.1 has run for 30.5 s on core 1 of worker 1 (pid: {worker.pid}); "
         "harakiri allows 30 s",
     ]
@@ -338,11 +338,28 @@ def test_report_names_everything() -> None:
     ]
 
 
+def test_status_in_the_hard_stage() -> None:
+    """uWSGI's lines, with the route where it is known; who is not overdue did not trigger it."""
+    fleet, worker = one_worker(since(90.0, core=1), since(115.0, core=0))
+    board = Scoreboard(1, cores=2)
+    cores = board.core_records(1)
+    cores.begin(1, 90.0, 120.0, "10.0.0.1 GET /slow")
+    cores.set_route(1, "/<name>")
+    cores.begin(0, 115.0, 145.0, " POST /other")
+    assert status(board, worker, Instant(125.0, 1_000_000.0), fleet, verbose=False).splitlines() == [
+        "HARAKIRI !!! worker 1 status !!!",
+        "HARAKIRI [core 1] 10.0.0.1 - GET /slow (/<name>) since 999965",
+        "HARAKIRI [core 0] a Unix socket - POST /other since 999990",
+        "HARAKIRI !!! end of worker 1 status !!!",
+        "HARAKIRI triggered by worker 1 core 1 !!!",
+    ]
+
+
 def test_report_without_stacks_says_so() -> None:
     """And tells an application's own limit from the option's."""
     _, worker = one_worker(Running(0, 90.0, 95.0, by_user=True))
     open_case(worker, worker.running[0])
-    text = report(Scoreboard(1), worker, "", Instant(95.0, 1e6), graceful=True, verbose=False)
+    text = warning(Scoreboard(1), worker, "", Instant(95.0, 1e6), verbose=False)
     assert "none: the worker did not show them in time" in text
     assert "uwsgi.set_user_harakiri allows 5 s" in text
     assert text.endswith("HARAKIRI (user) triggered by worker 1 core 0 !!!")
