@@ -1,0 +1,276 @@
+"""Harakiri's hard stage: a worker whose interpreter is held is ended from outside, and its clients get an answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import RawClient
+from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
+from uwsgi_deploy.protocol.uwsgi import encode_variables
+
+NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+
+LIMIT, GRACE = 1.0, 0.5
+# An answer within a second of the hard instant; this machine may be busy with other things.
+PROMISE, TOLERANCE = 1.0, 3.0
+HELD = ("--module", "held", "--harakiri", str(LIMIT), "--harakiri-graceful-timeout", str(GRACE))
+HTTP = ("--http-socket", "127.0.0.1:0", *HELD)
+ENGINES = {"prefork": (), "threads": ("--threads", "4")}
+
+
+def ask(path: str, method: str = "GET") -> bytes:
+    """A request's bytes."""
+    return f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def runs(server: ServerProcess, count: int = 1) -> None:
+    """Wait until so many requests that last have begun."""
+    server.wait_for_log(r"^at /", count=count, timeout=30)
+
+
+def descriptors(pid: int) -> list[str]:
+    """What a process has open."""
+    return sorted(os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_held_interpreter(engine: str) -> None:
+    """The client of a kept connection has 504 in time; the log has its line, its report and stack; others serve."""
+    options = (
+        "--processes",
+        "2",
+        *ENGINES[engine],
+        "--log-format",
+        "%(addr) %(method) %(uri) %(status) %(proto) %(core)",
+    )
+    with ServerProcess(*HTTP, *options) as server, server.connect(timeout=30) as client:
+        before = server.worker_pids
+        client.send(ask("/"))
+        pid = int(client.receive().body)
+        (wid,) = (wid for wid, worker in before.items() if worker == pid)
+        started = time.monotonic()
+        client.send(ask("/hold?a"))
+        answer = client.receive()
+        taken = time.monotonic() - started
+        assert (answer.status, answer.header("connection")) == (504, "close")
+        assert answer.body.startswith(b"504 Gateway Timeout: ")
+        assert client.ended()
+        assert LIMIT + GRACE <= taken < LIMIT + GRACE + PROMISE + TOLERANCE
+        server.wait_for_log(rf"^Respawned uWSGI worker {wid} \(new pid: \d+\)$", timeout=30)
+        log = server.log
+        (core,) = re.findall(r"^127\.0\.0\.1 GET /hold\?a 504 - (\d)$", log, re.M)
+        assert re.search(rf"^\*\*\* HARAKIRI ON WORKER {wid} \(pid: {pid}, try: 1, graceful: no\) \*\*\*$", log, re.M)
+        assert re.search(
+            rf"^HARAKIRI: GET /hold\S* from 127\.0\.0\.1 has run for \S+ s on core {core} of worker", log, re.M
+        )
+        assert re.search(r"^    File \"\S+/held\.py\", line \d+, in hold$", log, re.M)
+        assert f"HARAKIRI triggered by worker {wid} core {core} !!!" in log
+        assert pid not in server.session_pids()
+        assert set(before.values()) - {pid} <= server.session_pids()
+        assert server.get("/").status == 200
+
+
+def test_siblings_are_answered_too() -> None:
+    """They cannot end where the interpreter is held: 503, and whoever may ask again is told so."""
+    with ServerProcess(*HTTP, "--threads", "4", "--harakiri", "50") as server:
+        clients = [server.connect(timeout=30) for _ in range(3)]
+        clients[0].send(ask("/wait?50"))
+        clients[1].send(ask("/wait?50", "POST"))
+        runs(server, 2)
+        clients[2].send(ask("/hold?1"))
+        reader, writer, guilty = (client.receive() for client in clients)
+        assert guilty.status == 504
+        assert (reader.status, reader.header("retry-after")) == (503, "1")
+        assert (writer.status, writer.header("retry-after")) == (503, None)
+        assert guilty.header("retry-after") is None
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        lines = re.findall(r"(GET|POST) (/\w+)\S* => .* \(- (\d+)\) ", server.log)
+        assert sorted(lines) == [("GET", "/hold", "504"), ("GET", "/wait", "503"), ("POST", "/wait", "503")]
+        assert len(re.findall(r"^\*\*\* HARAKIRI ON WORKER 1", server.log, re.M)) == 1
+        for client in clients:
+            client.close()
+
+
+def test_several_overdue_at_once() -> None:
+    """Each has its answer and its report."""
+    with ServerProcess(*HTTP, "--threads", "4") as server:
+        clients = [server.connect(timeout=30) for _ in range(3)]
+        clients[0].send(ask("/wait?50"))
+        clients[1].send(ask("/wait?60"))
+        runs(server, 2)
+        clients[2].send(ask("/hold"))
+        assert {client.receive().status for client in clients} == {504}
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        assert sorted(re.findall(r"^HARAKIRI triggered by worker 1 core (\d) !!!$", server.log, re.M)) != []
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_suspended_worker(engine: str) -> None:
+    """It shows no stacks, and does not have to run for its clients to be answered."""
+    with ServerProcess(*HTTP, *ENGINES[engine]) as server, server.connect(timeout=30) as client:
+        client.send(ask("/wait?100"))
+        runs(server, 1)
+        os.kill(server.worker_pids[1], signal.SIGSTOP)
+        assert client.receive().status == 504
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        assert server.get("/").status == 200
+
+
+def test_uwsgi_protocol(tmp_path: Path) -> None:
+    """A web server in front gets the answer like any other."""
+    place = tmp_path / "app.sock"
+    variables = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/hold?a", "PATH_INFO": "/hold", "QUERY_STRING": "a"}
+    variables |= {"REMOTE_ADDR": "192.0.2.7", "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+    options = ("--uwsgi-socket", str(place), *HELD)
+    with ServerProcess(*options) as server, RawClient(str(place), timeout=30) as client:
+        client.send(encode_variables(variables))
+        answer = client.receive()
+        assert answer.status == 504
+        assert client.ended()
+        server.wait_for_log(r"^\[pid: \d+\|.*\] 192\.0\.2\.7 \(\) .* GET /hold\?a => .* \(- 504\) ")
+
+
+@pytest.fixture(params=["uwsgi", "proxy"])
+def behind_nginx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ServerProcess, str]]:
+    """A server and the address of a real nginx before it, which speaks uwsgi or HTTP to it."""
+    if NGINX is None:
+        pytest.skip("nginx is not installed")
+    tmp_path.chmod(0o755)
+    place = tmp_path / "app.sock"
+    kind = request.param
+    option = "--uwsgi-socket" if kind == "uwsgi" else "--http-socket"
+    fields = (
+        "REQUEST_METHOD $request_method;REQUEST_URI $request_uri;PATH_INFO $document_uri;QUERY_STRING $query_string"
+    )
+    parameters = "".join(f"uwsgi_param {field}; " for field in f"{fields};REMOTE_ADDR $remote_addr".split(";"))
+    passing = f"{parameters} uwsgi_pass unix:{place};" if kind == "uwsgi" else f"proxy_pass http://unix:{place};"
+    configuration = tmp_path / "nginx.conf"
+    folders = " ".join(f"{name}_temp_path {tmp_path}/{name};" for name in ("proxy", "uwsgi", "fastcgi", "scgi"))
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration.write_text(
+        f"daemon off; {user} worker_processes 1; pid {tmp_path}/pid; error_log {tmp_path}/error.log;"
+        f"events {{}} http {{ access_log off; client_body_temp_path {tmp_path}/body; {folders}"
+        f"server {{ listen unix:{tmp_path}/front.sock; location / {{ {passing} }} }} }}"
+    )
+    with ServerProcess(option, str(place), *HELD) as server:
+        nginx = subprocess.Popen([NGINX, "-p", tmp_path, "-c", configuration, "-e", tmp_path / "error.log"])
+        try:
+            wait_until((tmp_path / "front.sock").exists, 20, what="nginx")
+            yield server, str(tmp_path / "front.sock")
+        finally:
+            nginx.terminate()
+            nginx.wait(20)
+
+
+def test_behind_nginx(behind_nginx: tuple[ServerProcess, str]) -> None:
+    """Its client has the server's 504, not nginx's own 502 for a connection that broke."""
+    server, address = behind_nginx
+    with RawClient(address, timeout=30) as client:
+        client.send(ask("/hold"))
+        answer = client.receive()
+        assert answer.status == 504
+        assert b"nginx" not in answer.body
+    server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+
+
+def test_worker_that_leaves_has_its_deadline_too() -> None:
+    """During a reload the master is another program when the time is over."""
+    options = (
+        "--http-socket",
+        "127.0.0.1:0",
+        "--module",
+        "held",
+        "--harakiri",
+        "5",
+        "--harakiri-graceful-timeout",
+        "1",
+    )
+    with ServerProcess(*options, "--threads", "2") as server, server.connect(timeout=60) as client:
+        pid = server.worker_pids[1]
+        client.send(ask("/hold"))
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"^\*\*\* reload complete", timeout=30)
+        assert client.receive().status == 504
+        server.wait_for_log(rf"^\*\*\* HARAKIRI ON WORKER 1 \(pid: {pid}, try: 1, graceful: no\) \*\*\*$", timeout=30)
+        assert re.search(r"^    File \"\S+/held\.py\", line \d+, in hold$", server.log, re.M)
+        assert server.get("/").status == 200
+        assert len(re.findall(r" => .* \(- 504\) ", server.log)) == 1
+
+
+def test_stopping_server_answers_too() -> None:
+    """A request that cannot end holds a stop up to its hard instant."""
+    with ServerProcess(*HTTP, "--worker-reload-mercy", "60") as server, server.connect(timeout=30) as client:
+        client.send(ask("/hold"))
+        runs(server)
+        server.signal(signal.SIGTERM)
+        assert client.receive().status == 504
+        assert server.wait_end(30) == 0
+
+
+def test_disable_logging() -> None:
+    """Nobody asked for the line; log-5xx does."""
+    for options, lines in ((("--disable-logging",), 0), (("--disable-logging", "--log-5xx"), 1)):
+        with ServerProcess(*HTTP, *options) as server, server.connect(timeout=30) as client:
+            client.send(ask("/hold"))
+            assert client.receive().status == 504
+            server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+            assert len(re.findall(r" => generated ", server.log)) == lines
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_server_that_changed_its_user() -> None:
+    """The kernel closes processes that were root to all others: the workers let their master in."""
+    with ServerProcess(*HTTP, "--uid", "nobody") as server, server.connect(timeout=30) as client:
+        client.send(ask("/hold"))
+        assert client.receive().status == 504
+        assert "pidfd_getfd" not in server.log
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        assert server.get("/").status == 200
+
+
+def hang_up(server: ServerProcess, count: int) -> Sequence[int]:
+    """Have so many clients ask for what hangs, all at once; their statuses."""
+    clients = [server.connect(timeout=60) for _ in range(count)]
+    for client in clients:
+        client.send(ask("/hold"))
+    try:
+        return [client.receive().status for client in clients]
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_nothing_is_left_behind() -> None:
+    """After fifty of them the master has the same open as after the first ones."""
+    options = ("--processes", "5", "--harakiri", "0.3", "--harakiri-graceful-timeout", "0.1", "--disable-logging")
+    with ServerProcess("--http-socket", "127.0.0.1:0", "--module", "held", *options) as server:
+        assert hang_up(server, 5) == [504] * 5
+        server.wait_for_log(r"^Respawned uWSGI worker", count=5, timeout=60)
+        before = descriptors(server.pid)
+        for turn in range(2, 11):
+            assert hang_up(server, 5) == [504] * 5
+            server.wait_for_log(r"^Respawned uWSGI worker", count=5 * turn, timeout=60)
+        wait_until(lambda: descriptors(server.pid) == before, 10, what="the same descriptors")
+        assert server.get("/").status == 200
+
+
+def test_client_that_has_left() -> None:
+    """Nobody is there to be answered, and the worker is replaced all the same."""
+    with ServerProcess(*HTTP) as server:
+        with server.connect(timeout=30) as client:
+            client.send(ask("/hold"))
+            runs(server, 1)
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        assert server.get("/").status == 200
