@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -193,6 +194,7 @@ def test_request_that_ended_in_the_last_moment(bench: Bench, monkeypatch: pytest
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
     monkeypatch.setattr(hard_stage, "_kill", kill)
+    gc.collect()  # of other tests
     before = len(os.listdir("/proc/self/fd"))
     bench.perform(bench.ask(), Execute(bench.worker.serial))
     assert bench.received(0) == bench.received(1) == b""
