@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from uwsgi_deploy.config.sources.framework import pairs_of
     from uwsgi_deploy.handover import Handover, replace_process
+    from uwsgi_deploy.reports.callbacks import on_report
     from uwsgi_deploy.reports.notes import NOTES, Call, RequestNotes, current_notes, take_notes
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ __all__ = [
     "extend_deadline",
     "harakiri",
     "instrument",
+    "on_report",
     "on_timeout",
     "pairs_of",
     "replace_process",
@@ -87,6 +89,7 @@ _HOME_OF = {
     ),
     "instrument": "uwsgi_deploy.api.instrumentation",
     "cancel_statement": "uwsgi_deploy.api.statements",
+    "on_report": "uwsgi_deploy.reports.callbacks",
     "pairs_of": "uwsgi_deploy.config.sources.framework",
 }
 

@@ -92,7 +92,7 @@ def _build(sources: Sources, warnings: list[str]) -> Configuration:
     chosen = Selection(sources.facts, variables, usage, strict=switches["strict"], warnings=warnings)
     chosen.take(ranked)
     chosen.complete(sources)
-    settings = Settings(**chosen.parts(), as_written=chosen.as_written())
+    settings = Settings(**chosen.parts(), as_written=chosen.as_written(), origins=chosen.origins("harakiri", "reports"))
     settings = check(settings, chosen.places(), warnings.append)
     return Configuration(
         settings=settings,
@@ -172,6 +172,10 @@ class Selection:
             name: ", ".join(dict.fromkeys(chosen.raw.origin for chosen in places))
             for name, places in self._chosen.items()
         }
+
+    def origins(self, *of: str) -> AsWritten:
+        """Option name and origin, of what was set in some sections."""
+        return tuple((name, place) for name, place in self.places().items() if BY_NAME[name][0].section in of)
 
     def effective(self) -> tuple[RawOption, ...]:
         """The options that count, as text, in the schema's order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
 from uwsgi_deploy.config.routes import routes_of
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
+from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
 from uwsgi_deploy.errors import ConfigError
 
 BUILT_IN = "default"
@@ -42,6 +44,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     _check_harakiri(settings, origins)
+    settings = _check_reports(settings, origins, warn)
     _warn_of_shown_exceptions(settings, origins, warn)
     _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
@@ -92,6 +95,30 @@ def _check_harakiri(settings: Settings, origins: Mapping[str, str]) -> None:
             origins.get("soft-harakiri", BUILT_IN),
             f"'soft-harakiri' ({harakiri.soft_harakiri:g} s) must be less than 'harakiri' ({harakiri.harakiri:g} s)",
         )
+
+
+def _check_reports(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
+    """Sinks that exist, hooks that can be used; the directory as seen from everywhere."""
+    reports = settings.reports
+    names = names_in(reports.harakiri_sinks)
+    unknown = [name for name in names if name not in (*SINKS, OFF)]
+    if unknown:
+        origin = origins.get("harakiri-sinks", BUILT_IN)
+        raise ConfigError(origin, f"'harakiri-sinks' has no '{unknown[0]}'; there are {', '.join(SINKS)}, or off")
+    if OFF in names and len(names) > 1:
+        raise ConfigError(origins.get("harakiri-sinks", BUILT_IN), "'harakiri-sinks' is off, or names some, not both")
+    for hook in reports.harakiri_hook:
+        if not _HOOK.fullmatch(hook):
+            origin = origins.get("harakiri-hook", BUILT_IN)
+            raise ConfigError(origin, f"'harakiri-hook' needs exec:/path, http://... or https://..., not '{hook}'")
+    if reports.harakiri_hook and "hook" not in sinks_of(reports):
+        warn(f"{origins.get('harakiri-hook', BUILT_IN)}: 'harakiri-hook' has no effect: harakiri-sinks leaves it out")
+    directory = reports.harakiri_dir
+    if directory.lower() in NO_SOCKET:
+        directory = OFF
+    elif directory:
+        directory = os.path.abspath(os.path.join(settings.application.chdir, directory))
+    return replace(settings, reports=replace(reports, harakiri_dir=directory))
 
 
 def _refuse_what_needs_a_master(settings: Settings, origins: Mapping[str, str]) -> None:
@@ -150,6 +177,7 @@ def _check_daemons(settings: Settings, origins: Mapping[str, str]) -> None:
         raise ConfigError(origin, f"'{error.origin}': {error.message}", hint=error.hint) from None
 
 
+_HOOK = re.compile(r"exec:/[^\0]+|https?://[^\s/]+\S*")
 _NETWORK_LOG = re.compile(r"[^/]*:\d+")
 
 

@@ -72,6 +72,7 @@ def incident(**fields: Any) -> Incident:
         "status": 504,
         "bytes_sent": 210,
         "environ": environ(),
+        "notes": notes(),
         "victim": Stack("core 1, GET /search", APPLICATION),
         "others": (Stack("MainThread", (Frame("/usr/lib/python3.11/threading.py", 320, "wait", "threading"),)),),
         "in_flight": (InFlight(3, 0, "GET", "/cart?x=1", "cart", 1.5), InFlight(1, 0, "POST", "/pay", "", 0.2)),

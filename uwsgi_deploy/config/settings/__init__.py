@@ -16,6 +16,7 @@ from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.config.settings.logs import LogSettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
+from uwsgi_deploy.config.settings.reports import ReportSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
@@ -39,6 +40,7 @@ class Settings:
     recycling: RecyclingSettings = field(default_factory=RecyclingSettings)
     cheaper: CheaperSettings = field(default_factory=CheaperSettings)
     harakiri: HarakiriSettings = field(default_factory=HarakiriSettings)
+    reports: ReportSettings = field(default_factory=ReportSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     daemons: DaemonSettings = field(default_factory=DaemonSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
@@ -47,6 +49,8 @@ class Settings:
     websockets: WebSocketSettings = field(default_factory=WebSocketSettings)
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
+    # Where the options about late requests were set, for their reports: name and place.
+    origins: AsWritten = field(default=(), compare=False, repr=False)
 
     @property
     def cores(self) -> int:
@@ -67,6 +71,7 @@ __all__ = [
     "LogSettings",
     "RecyclingSettings",
     "ReloadSettings",
+    "ReportSettings",
     "Settings",
     "SocketSettings",
     "SystemSettings",

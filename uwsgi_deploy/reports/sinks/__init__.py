@@ -1,0 +1,28 @@
+"""Those who are given each report beside the log and the ring, when they are there and wanted.
+
+A sink runs in a thread or greenlet of its own (`reports.delivery`), where the application's code may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from uwsgi_deploy.config.settings.reports import ReportSettings, sinks_of
+from uwsgi_deploy.reports.sinks import hook, logger, otel, sentry, signal
+from uwsgi_deploy.reports.sinks.sink import Sink
+
+
+def chosen_sinks(settings: ReportSettings) -> Iterator[Sink]:
+    """The sinks for a report that is made now: what the application has set up may change until the next."""
+    wanted = sinks_of(settings)
+    for name, found in (
+        ("logger", logger.find),
+        ("signal", signal.find),
+        ("sentry", sentry.find),
+        ("opentelemetry", otel.find),
+    ):
+        sink = found(wanted) if name in wanted else None
+        if sink is not None:
+            yield sink
+    if "hook" in wanted:
+        yield from map(hook.find, settings.harakiri_hook)
