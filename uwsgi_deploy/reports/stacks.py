@@ -25,8 +25,6 @@ _SERVER = tuple(f"{_PACKAGES}{name}/" for name in ("uwsgi_deploy", "django_integ
 _OWN_LIBRARY = re.escape(os.path.dirname(os.path.abspath(os.__file__)))
 # Python's own library, also that of another process, and what has no file.
 _STANDARD = re.compile(rf"^(?:{_OWN_LIBRARY}/|.*?/lib(?:64)?/python3\.\d+t?/|<)")
-    rf"^(?:{re.escape(os.path.dirname(os.path.abspath(os.__file__)))}/|.*?/lib(?:64)?/python3\.\d+t?/|<)"
-)
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _ENTRANCE = "/uwsgi_deploy/wsgi/lifecycle.py"
 
