@@ -21,6 +21,7 @@ TITLES: Mapping[str, str] = {
     "recycling": "Recycling workers",
     "cheaper": "Number of workers",
     "harakiri": "Harakiri and exceptions",
+    "reports": "Reports of late requests",
     "hooks": "Hooks",
     "daemons": "Attached programs",
     "control": "Control",
