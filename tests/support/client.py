@@ -92,7 +92,7 @@ class RawClient:
 
     def receive_any(self, method: str = "GET") -> Response:
         """Read one whole response, 1xx included."""
-        head = self._read_until(b"\r\n\r\n")
+        head = self.read_until(b"\r\n\r\n")
         status_line, *lines = head[:-4].split(b"\r\n")
         status = STATUS_LINE.match(status_line)
         if status is None:
@@ -137,19 +137,19 @@ class RawClient:
     def _read_chunks(self) -> bytes:
         body = b""
         while True:
-            line = self._read_until(b"\r\n")[:-2]
+            line = self.read_until(b"\r\n")[:-2]
             if not re.fullmatch(rb"[0-9A-Fa-f]+", line):
                 raise BadResponse(f"bad chunk size {line!r}")
             size = int(line, 16)
             if size == 0:
-                if self._read_until(b"\r\n") != b"\r\n":
+                if self.read_until(b"\r\n") != b"\r\n":
                     raise BadResponse("unexpected trailer")
                 return body
             body += self._read_exactly(size)
             if self._read_exactly(2) != b"\r\n":
                 raise BadResponse("chunk does not end with CRLF")
 
-    def _read_until(self, mark: bytes) -> bytes:
+    def read_until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
             if not self._fill():
                 raise ConnectionEnded(self.buffer)

@@ -7,5 +7,13 @@ import pytest
 PREFORK: tuple[str, ...] = ("--threads", "1")
 THREADS: tuple[str, ...] = ("--threads", "4")
 
-each_engine = pytest.mark.parametrize("engine", [PREFORK, THREADS], ids=["prefork", "threads"])
-"""Servers with one core and with several."""
+GREEN: tuple[str, ...] = ("--gevent", "20")
+
+each_engine = pytest.mark.parametrize("engine", [PREFORK, THREADS, GREEN], ids=["prefork", "threads", "gevent"])
+"""Servers with one core, with several threads, and with greenlets."""
+
+threads_and_gevent = pytest.mark.parametrize("engine", [THREADS, GREEN], ids=["threads", "gevent"])
+"""Servers that run several requests at a time."""
+
+prefork_and_gevent = pytest.mark.parametrize("engine", [PREFORK, GREEN], ids=["prefork", "gevent"])
+"""For what concerns the process more than its cores."""
