@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask_integration.extension import Uwsgi
     from flask_integration.middleware import HarakiriMiddleware
+    from flask_integration.signals import request_is_slow, request_timed_out
 
-__all__ = ["HarakiriMiddleware", "Uwsgi"]
+__all__ = ["HarakiriMiddleware", "Uwsgi", "request_is_slow", "request_timed_out"]
 
 _HOME_OF = {
     "HarakiriMiddleware": "flask_integration.middleware",
     "Uwsgi": "flask_integration.extension",
+    "request_is_slow": "flask_integration.signals",
+    "request_timed_out": "flask_integration.signals",
 }
 
 

@@ -1,14 +1,16 @@
-"""What only Flask knows of a request, for the report that may have to be made; and the project's page.
+"""What only Flask knows of a request, for the report that may have to be made; the project's page and its signal.
 
     Uwsgi(app)
 
 It puts `HarakiriMiddleware` around the application. Rule, endpoint and view are noted when the request has been
 matched, statements of SQLAlchemy when that is there, other calls as `app.config["UWSGI_INSTRUMENT"]` says. A handler
-for error 504 is the page of a request whose time is over.
+for error 504 is the page of a request whose time is over. Receivers of `flask_integration.request_timed_out` get its
+report.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -21,13 +23,18 @@ from flask.signals import request_started
 from werkzeug.exceptions import GatewayTimeout
 
 from flask_integration.middleware import Application, Environ, HarakiriMiddleware
-from uwsgi_deploy import NOTES, HarakiriTimeout, RequestNotes, instrument, set_route
+from flask_integration.signals import request_is_slow, request_timed_out
+from uwsgi_deploy import NOTES, HarakiriTimeout, RequestNotes, instrument, on_report, set_route
 
 INSTRUMENT = "UWSGI_INSTRUMENT"
 REDACT = "UWSGI_REDACT"
 
 DESCRIPTION = "The request was ended because its time was over. Please try again later."
 JSON = "application/json"
+SOFT = "soft"
+CONTINUES = "continues"
+
+logger = logging.getLogger("uwsgi.harakiri")
 
 
 class Uwsgi:
@@ -56,6 +63,7 @@ class _Watching:
             app.wsgi_app, partial(timeout_page, app), framework="flask"
         )
         request_started.connect(self._matched, app)
+        on_report(partial(send_report, app))
 
     def _watch_libraries(self) -> None:
         """Those that are loaded; once more in each worker, whose application may have imported others by then."""
@@ -119,3 +127,15 @@ def user_of(globals_of_request: Callable[[], object]) -> object:
         return facts["id"]
     key = getattr(facts.get("_sa_instance_state"), "key", None)  # SQLAlchemy's identity: (class, primary key, token)
     return key[1][0] if key and len(key[1]) == 1 else None
+
+
+def send_report(app: Flask, report: dict[str, Any]) -> None:
+    """Tell who listens. A request goes on after the soft stage, and when it catches the timeout of a `deadline()`."""
+    goes_on = report["kind"] == SOFT or report["outcome"] == CONTINUES
+    signal = request_is_slow if goes_on else request_timed_out
+    for receiver in signal.receivers_for(app):
+        try:
+            with app.app_context():
+                receiver(app, report=report)
+        except Exception:
+            logger.exception("A receiver of %s failed", signal.name)

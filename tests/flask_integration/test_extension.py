@@ -17,8 +17,10 @@ from sqlalchemy.pool import QueuePool
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client, TestResponse
 
-from flask_integration import Uwsgi, extension
+from flask_integration import Uwsgi, extension, request_timed_out
+from flask_integration.extension import send_report
 from flask_integration.middleware import SERVER
+from flask_integration.signals import request_is_slow
 from uwsgi_deploy import HarakiriTimeout, RequestNotes, current_notes
 
 UNDER_THE_SERVER = {SERVER: b"2.0.31"}
@@ -251,6 +253,33 @@ def test_the_middle_of_an_error_handler(app: Flask) -> None:
     app.get("/teapot")(lambda: abort(418))
     app.register_error_handler(504, lambda error: ("page", 504))
     assert ask(app, "/teapot").status_code == 504
+
+
+# --- the signal -------------------------------------------------------------------------------------------------------
+
+
+def test_the_signal(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Receivers get the report in an application context; one that fails keeps it from no other."""
+    got: list[tuple[str, str]] = []
+
+    def receive(sender: Flask, report: dict[str, Any]) -> None:
+        assert g is not None
+        got.append((sender.name, report["id"]))
+
+    def fail(sender: Flask, report: dict[str, Any]) -> None:
+        raise LookupError("no mail")
+
+    with request_timed_out.connected_to(fail), request_timed_out.connected_to(receive, sender=app):
+        send_report(app, {"id": "1", "kind": "deadline", "outcome": "answered_504"})
+        send_report(Flask("other"), {"id": "2", "kind": "deadline", "outcome": "cut"})
+        send_report(app, {"id": "3", "kind": "soft", "outcome": "continues"})
+        send_report(app, {"id": "4", "kind": "hard", "outcome": "killed"})
+    assert got == [("shop_app", "1"), ("shop_app", "4")]
+    assert caplog.text.count("LookupError: no mail") == 3
+    with request_is_slow.connected_to(receive):
+        send_report(app, {"id": "5", "kind": "soft", "outcome": "continues"})
+        send_report(app, {"id": "6", "kind": "deadline", "outcome": "continues"})
+    assert got[2:] == [("shop_app", "5"), ("shop_app", "6")]
 
 
 # --- SQLAlchemy -------------------------------------------------------------------------------------------------------
