@@ -177,6 +177,49 @@ def json_workers(server: ServerProcess) -> list[dict[str, Any]]:
     return workers
 
 
+def gevent_server() -> ServerProcess:
+    """Fifty cores in one thread."""
+    return ServerProcess("--http-socket", "127.0.0.1:0", "--module", "hanging", "--disable-logging", "--gevent", "50")
+
+
+def test_inflight_and_dump_of_greenlets() -> None:
+    """Each with its request and its place, though all are in one thread; who is at the same place is told once."""
+    paths = ["/hang/sleep/1", "/hang/sleep/2", "/hang/lock/3"]
+    with gevent_server() as server:
+        clients = [ask(server, path) for path in paths]
+        wait_until(lambda: len(inflight(server)) == 3, 30, what="three requests")
+        assert {row["uri"] for row in inflight(server)} == set(paths)
+        assert len({row["core"] for row in inflight(server)}) == 3
+        (worker,) = dump(server)
+        assert worker["note"] == ""
+        places = {
+            stack["request"]: [frame["function"] for frame in stack["frames"]]
+            for stack in worker["stacks"]
+            if stack["request"]
+        }
+        assert set(places) == {f"GET {path}" for path in paths}
+        assert "lock" in places["GET /hang/lock/3"]
+        assert places["GET /hang/sleep/1"] == places["GET /hang/sleep/2"]
+        assert {"sleep", "dispatch", "application"} <= set(places["GET /hang/sleep/1"])
+        shown = verb(server, "dump").stdout
+        assert shown.count(", in dispatch") == 2
+        for client in clients:
+            client.close()
+
+
+def test_dump_of_a_blocked_hub() -> None:
+    """Who blocks it is shown, and that the others cannot be."""
+    with gevent_server() as server, ask(server, "/hang/sleep/1"), ask(server, "/hang/regex/2"):
+        wait_until(lambda: len(inflight(server)) == 2, 30, what="two requests")
+        (worker,) = wait_until(lambda: [w for w in dump(server) if "hub is blocked" in w["note"]], 30)
+        assert any(
+            frame["function"] == "regex" and frame["file"].endswith("hanging.py")
+            for stack in worker["stacks"]
+            for frame in stack["frames"]
+        )
+        assert "GET /hang/sleep/1" in verb(server, "dump").stdout
+
+
 @pytest.mark.parametrize("word", ["inflight", "dump"])
 def test_nobody_to_ask(word: str, tmp_path: Path) -> None:
     result = verb(ServerProcess(directory=tmp_path), word, "--pidfile", "none.pid")

@@ -28,7 +28,7 @@ Exit codes: 0 shown (also when nothing runs), 1 not possible, 7 no server runs."
 DUMP_HELP = """\
 Each core is named with the request that it runs; the most recent call comes first. It works while C code holds the
 interpreter. Nothing is killed, no request notices. A worker that is suspended, or waits in the kernel, is said to be so
-after about a second. Idle cores are counted and not shown, unless you ask with --all.
+after about a second. Idle cores are counted and not shown, the server's own threads neither, unless you ask with --all.
 
 uwsgi-deploy dump                         every worker
 uwsgi-deploy dump --worker 2              only worker 2 (see: uwsgi-deploy status)

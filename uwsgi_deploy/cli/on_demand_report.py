@@ -6,9 +6,11 @@ The data is that of `master.on_demand`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from uwsgi_deploy.cli.status_report import aligned, duration, printable
+from uwsgi_deploy.master.on_demand import OWN_THREAD
 
 Data = Mapping[str, Any]
 
@@ -81,14 +83,17 @@ def _worker(worker: Data, *, with_idle: bool) -> Iterator[str]:
         yield f"  *** {worker['note']}"
     idle = 0
     shown: set[int] = set()
-    for stack in worker["stacks"]:
+    stacks = [*worker["stacks"], None]
+    for stack, following in pairwise(stacks):
         row = requests.get(stack["core"])
-        if row is None and stack["core"] is not None and not with_idle:
-            idle += 1
+        if row is None and not with_idle and (stack["core"] is not None or stack["name"] == OWN_THREAD):
+            idle += stack["core"] is not None
             continue
         if row is not None:
             shown.add(row["core"])
         yield f"  {stack['name']}{'' if row is None else _told(row)}{', idle' if _is_idle(stack, row) else ''}"
+        if row is not None and following is not None and following["frames"] == stack["frames"]:
+            continue  # greenlets at the same place: it is told once, below the last of them
         yield from (
             f'    File "{printable(frame["file"])}", line {frame["line"] or "?"}, in {printable(frame["function"])}'
             for frame in stack["frames"][:MOST_FRAMES]

@@ -18,9 +18,10 @@ up: `{"workers": [...]}` with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from os.path import dirname
 from typing import Any
 
 from uwsgi_deploy.master.cases import CaseStage
@@ -30,6 +31,7 @@ from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.shared import stack_text
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
+from uwsgi_deploy.shared.stack_text import FoundStack
 
 # How long workers may take to show their stacks. One that hangs in the kernel, or has no processor, shows none.
 PATIENCE = 1.0
@@ -42,16 +44,21 @@ SUSPENDED = "suspended by a signal or a debugger: it shows nothing until it goes
 NO_HANDLER = "it shows no stacks: it is starting or ending, or the application took the signal's handler away"
 IN_KERNEL = "it did not show its stacks in time: it waits in the kernel ({place}) and takes no signals"
 NOT_IN_TIME = "it did not show its stacks in time: the machine is busy, or a C library blocks the signal"
+HUB_BLOCKED = "the hub is blocked by what its thread does; the other greenlets wait for it and cannot be shown"
 GONE = "it has ended"
+OWN_THREAD = "a thread of the server's own"
+_PACKAGE = f"{dirname(dirname(__file__))}/"
 
 
 @dataclass(slots=True)
 class Asked:
-    """A worker that is to show its stacks. pending: nothing is known yet."""
+    """A worker that is to show its stacks. pending: they are not all here. has_greenlets: its cores are greenlets,
+    which are asked for when the threads are here; asked_again: they were."""
 
     worker: Worker
+    has_greenlets: bool
     pending: bool = True
-    sent: bool = False
+    asked_again: bool = False
     note: str = ""
     text: str = ""
 
@@ -70,6 +77,7 @@ class OnDemand:
 
     def __init__(self, resources: Resources, fleet: Fleet) -> None:
         self._fleet, self._scoreboard, self._channel = fleet, resources.scoreboard, resources.stacks
+        self._has_greenlets = bool(resources.settings.gevent.gevent)
         self._dumps: list[Dump] = []
         self._answers: dict[Command, Callable[[Request, float], Reply]] = {
             Command.INFLIGHT: self._inflight,
@@ -107,7 +115,7 @@ class OnDemand:
             return Reply(ok=False, message=f"no worker {', '.join(sorted(unknown))} runs")
         if not workers:
             return Reply(ok=True, message="no worker runs", data={"workers": []})
-        self._dumps.append(Dump(request, now + PATIENCE, [Asked(worker) for worker in workers]))
+        self._dumps.append(Dump(request, now + PATIENCE, [Asked(worker, self._has_greenlets) for worker in workers]))
         return Reply(ok=True, message="the workers are asked", final=False)  # `look` follows in this very round
 
     def look(self, now: float) -> None:
@@ -136,7 +144,7 @@ def _advance(asked: Asked, channel: StackChannel, *, late: bool) -> None:
         asked.pending, asked.note = False, GONE
     elif state in ("T", "t"):
         asked.pending, asked.note = False, SUSPENDED
-    elif channel.is_whole(worker.pid):
+    elif channel.is_whole(worker.pid) and _has_all(asked, channel, late=late):
         # `take` forgets them; a case that waits for them must find them.
         case = worker.case
         judged = case is not None and case.stage is CaseStage.STACKS_ASKED
@@ -154,6 +162,23 @@ def _advance(asked: Asked, channel: StackChannel, *, late: bool) -> None:
             return
         if not sent:
             asked.pending, asked.note = False, NO_HANDLER
+
+
+def _has_all(asked: Asked, channel: StackChannel, *, late: bool) -> bool:
+    """The threads are here; whether the greenlets are, which can only be shown when none of them keeps the hub."""
+    pid = asked.worker.pid
+    if not asked.has_greenlets or stack_text.END_OF_GREENLETS in channel.peek(pid):
+        return True
+    if not asked.asked_again:
+        asked.asked_again = True
+        try:
+            if not channel.ask_for_greenlets(pid):
+                return True
+        except OSError:
+            return True
+    if late:
+        asked.note = HUB_BLOCKED
+    return late
 
 
 # --- plain values -----------------------------------------------------------------------------------------------------
@@ -188,22 +213,20 @@ def worker_data(asked: Asked, scoreboard: Scoreboard, now: float) -> dict[str, A
         for core in range(scoreboard.cores)
         if (thread := scoreboard.request(worker.wid, worker.bank, core).thread)
     }
-    stacks = []
+    found: list[tuple[tuple[bool, bool, int, int], dict[str, Any]]] = []
     for stack in stack_text.parse(asked.text):
-        core = threads.get(stack.thread)
-        row = by_core.get(core) if core is not None else None
-        stacks.append(
-            {
-                "name": "another thread" if core is None else f"core {core}",
-                "core": core,
-                "request": "" if row is None else f"{row['method']} {row['uri']}",
-                "frames": [
-                    {"file": frame.file, "line": frame.line, "function": frame.function}
-                    for frame in stack_text.inner(stack.frames)
-                ],
-            }
-        )
-    stacks.sort(key=lambda stack: (not stack["request"], stack["core"] is None, stack["core"] or 0))
+        frames = [
+            {"file": frame.file, "line": frame.line, "function": frame.function}
+            for frame in stack_text.inner(stack.frames)
+        ]
+        # Those at the same place stay together.
+        first = stack.cores[0] if stack.cores else threads.get(stack.thread, 0)
+        for name, core in _owners(stack, threads, has_greenlets=asked.has_greenlets):
+            row = by_core.get(core) if core is not None else None
+            request = "" if row is None else f"{row['method']} {row['uri']}"
+            order = (not request, core is None, first, core or 0)
+            found.append((order, {"name": name, "core": core, "request": request, "frames": frames}))
+    stacks = [stack for _, stack in sorted(found, key=lambda pair: pair[0])]
     return {
         "id": worker.wid,
         "pid": worker.pid,
@@ -215,6 +238,21 @@ def worker_data(asked: Asked, scoreboard: Scoreboard, now: float) -> dict[str, A
         "requests": sorted(requests, key=lambda row: -float(row["age"])),
         "stacks": stacks,
     }
+
+
+def _owners(stack: FoundStack, threads: Mapping[int, int], *, has_greenlets: bool) -> Iterator[tuple[str, int | None]]:
+    """The names and cores of what is at this place. threads: which core a thread is."""
+    if stack.cores:
+        yield from ((f"core {core}", core) for core in stack.cores)
+    elif stack.others:
+        yield f"{stack.others} other greenlet{'s' if stack.others > 1 else ''}", None
+    elif stack.thread not in threads:
+        ours = all(frame.file.startswith(_PACKAGE) for frame in stack.frames)
+        yield OWN_THREAD if ours else "another thread", None
+    elif has_greenlets:
+        yield "the thread of all greenlets", None
+    else:
+        yield f"core {threads[stack.thread]}", threads[stack.thread]
 
 
 def _count(number: int) -> str:

@@ -14,20 +14,47 @@ import re
 import signal
 import socket
 from collections.abc import Mapping
+from select import POLLOUT, poll  # bound before an application can replace it (gevent)
 from struct import Struct
 
 # A real-time signal, which applications hardly ever use.
 DUMP_SIGNAL = int(signal.SIGRTMIN) + 8
 
+# Has a worker whose cores are greenlets show those, which faulthandler cannot see: heard when its hub comes to run.
+GREENLETS_SIGNAL = DUMP_SIGNAL + 1
+
 _CREDENTIALS = Struct("iii")  # struct ucred: pid, uid, gid
 _ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size)
 _PIECE = 4096
+# Milliseconds that a worker waits for room for each piece.
+_LONGEST_TELLING = 20
 # A hundred threads with a hundred frames each, which is where faulthandler stops.
 _MOST_BYTES = 1 << 20
 _BIT = 1 << (DUMP_SIGNAL - 1)
+_GREENLETS_BIT = 1 << (GREENLETS_SIGNAL - 1)
 # Where the server calls the application: all frames further out are the same in every worker.
 _ENTRANCE = re.compile(r"/uwsgi_deploy/wsgi/lifecycle\.py\", line \d+ in handle_request$")
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x([0-9a-f]+) \(most recent call first\):$")
+
+
+_registered: socket.socket | None = None
+"""Where this process shows its stacks."""
+
+
+def tell(text: str) -> None:
+    """Write for the master that has asked this process; what it does not take in a moment is dropped."""
+    if _registered is None:
+        return
+    data = text.encode("utf-8", "replace")
+    poller = poll()
+    poller.register(_registered.fileno(), POLLOUT)
+    for start in range(0, len(data), _PIECE):
+        try:
+            if not poller.poll(_LONGEST_TELLING):
+                return
+            _registered.send(data[start : start + _PIECE], socket.MSG_DONTWAIT)
+        except OSError:
+            return
 
 
 class StackChannel:
@@ -49,6 +76,8 @@ class StackChannel:
 
     def register(self) -> None:
         """Show this process's stacks, and those of its children, whenever `DUMP_SIGNAL` comes."""
+        global _registered
+        _registered = self._sender
         faulthandler.register(DUMP_SIGNAL, file=self._sender.fileno(), all_threads=True)
 
     # --- the master ---------------------------------------------------------------------------------------------------
@@ -64,6 +93,14 @@ class StackChannel:
             return False
         self._pieces[pid] = []
         os.kill(pid, DUMP_SIGNAL)
+        return True
+
+    def ask_for_greenlets(self, pid: int) -> bool:
+        """Have a process that was asked show its greenlets, too; False when it has no handler. Raises OSError."""
+        state = _signal_state(pid)
+        if state is not None and not state["SigCgt"] & _GREENLETS_BIT:
+            return False
+        os.kill(pid, GREENLETS_SIGNAL)
         return True
 
     def read(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.unit.master.support import add_worker, fleet_of
+from uwsgi_deploy import settings_from
 from uwsgi_deploy.master import on_demand
 from uwsgi_deploy.master.commands import Command, Reply, Request
 from uwsgi_deploy.master.fleet import Fleet, Phase
@@ -84,7 +85,7 @@ def channel() -> FakeChannel:
 
 @pytest.fixture
 def answering(fleet: Fleet, board: Scoreboard, channel: FakeChannel) -> OnDemand:
-    resources: Any = SimpleNamespace(scoreboard=board, stacks=channel)
+    resources: Any = SimpleNamespace(scoreboard=board, stacks=channel, settings=settings_from())
     return OnDemand(resources, fleet)
 
 
@@ -210,3 +211,42 @@ def test_workers_that_are_not_there(answering: OnDemand, fleet: Fleet) -> None:
     add_worker(fleet, 2, Phase.ORDERED)
     assert dump(answering, "7")[0].message == "no worker 7 runs"
     assert len(list(answering._present())) == 2
+
+
+def test_greenlets_are_asked_for_when_the_threads_are_here(
+    fleet: Fleet, board: Scoreboard, channel: FakeChannel
+) -> None:
+    """And named by their cores; those at the same place stay together."""
+    pid = next(iter(fleet.workers())).pid
+    asked: list[int] = []
+    channel.ask_for_greenlets = lambda pid: asked.append(pid) or True  # type: ignore[attr-defined]
+    resources: Any = SimpleNamespace(scoreboard=board, stacks=channel, settings=settings_from(gevent=2))
+    answering = OnDemand(resources, fleet)
+    for core in (0, 1):
+        begin(board, 1, core, 98.0, f"c GET /{core}").set_thread(core, 0xAB)
+    replies = dump(answering, "1")
+    channel.shown[pid] = STACK.format(0xAB)
+    answering.look(100.1)
+    answering.look(100.2)
+    assert asked == [pid]
+    channel.shown[pid] += 'Greenlets of cores 1 0 (most recent call first):\n  File "/srv/app.py", line 9 in wait\n'
+    answering.look(100.3)
+    assert not replies[-1].final
+    channel.shown[pid] += "End of greenlets\n"
+    answering.look(100.4)
+    (worker,) = cast(Any, replies[-1].data)["workers"]
+    assert [stack["name"] for stack in worker["stacks"]] == ["core 0", "core 1", "the thread of all greenlets"]
+    assert worker["stacks"][0]["request"] == "GET /0"
+    assert worker["stacks"][0]["frames"] == worker["stacks"][1]["frames"]
+
+
+def test_blocked_hub_is_told(fleet: Fleet, board: Scoreboard, channel: FakeChannel) -> None:
+    pid = next(iter(fleet.workers())).pid
+    channel.ask_for_greenlets = lambda pid: True  # type: ignore[attr-defined]
+    resources: Any = SimpleNamespace(scoreboard=board, stacks=channel, settings=settings_from(gevent=2))
+    answering = OnDemand(resources, fleet)
+    replies = dump(answering, "1")
+    channel.shown[pid] = STACK.format(0xAB)
+    answering.look(100.0 + PATIENCE)
+    (worker,) = cast(Any, replies[-1].data)["workers"]
+    assert (worker["shown"], worker["note"]) == ("stacks", on_demand.HUB_BLOCKED)

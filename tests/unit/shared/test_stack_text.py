@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
 import tempfile
 import threading
 
-from uwsgi_deploy.shared.stack_text import Line, inner, parse
+from uwsgi_deploy.shared.stack_text import END_OF_GREENLETS, FoundStack, Line, greenlets, inner, parse
 
 TEXT = """\
 Thread 0x00007f3344b856c0 (most recent call first):
@@ -55,3 +56,26 @@ def test_this_process() -> None:
     thread.join()
     assert stacks[threading.get_ident()][0].function == "test_this_process"
     assert "wait" in [frame.function for frame in stacks[thread.ident or 0]]
+
+
+def test_greenlets_at_the_same_place_are_told_once() -> None:
+    """Those of cores with their numbers, the application's own counted."""
+    here = sys._getframe()
+    text = greenlets([(3, here), (17, here)], [here, here])
+    assert text.rstrip().endswith(END_OF_GREENLETS)
+    cores, others = list(parse(TEXT + text))[2:]
+    assert (cores.thread, cores.cores, cores.others) == (0, (3, 17), 0)
+    assert (others.cores, others.others) == ((), 2)
+    assert cores.frames == others.frames
+    assert cores.frames[0].function == "test_greenlets_at_the_same_place_are_told_once"
+
+
+def test_so_many_places_that_they_are_cut() -> None:
+    """The end is told all the same."""
+
+    def deep(level: int) -> str:
+        return deep(level - 1) if level else greenlets([(core, sys._getframe(core)) for core in range(90)], [])
+
+    text = deep(95)
+    assert text.rstrip().endswith(END_OF_GREENLETS)
+    assert all(isinstance(found, FoundStack) for found in parse(text))

@@ -15,6 +15,7 @@ an empty `contextvars` context.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +30,8 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from uwsgi_deploy.native import get_ident
 from uwsgi_deploy.net.watched import WatchedReactor
+from uwsgi_deploy.shared.stack_dump import GREENLETS_SIGNAL, tell
+from uwsgi_deploy.shared.stack_text import greenlets
 from uwsgi_deploy.worker.engines.lookout import LONGEST_HOLD, QUICK, Lookout, withdraw
 from uwsgi_deploy.worker.engines.threads import Serve
 from uwsgi_deploy.worker.held import HeldResponses
@@ -122,18 +125,21 @@ class GeventEngine:
         self._watcher = self._hub.loop.io(reactor.fileno(), _READ)
         self._timer = self._hub.loop.timer(_TICK, _TICK)
         self._ticks_at = 0.0
+        # The master asks for the stacks of greenlets, which it cannot take from outside (`shared.stack_dump`).
+        self._asked = self._hub.loop.signal(GREENLETS_SIGNAL, ref=False)
 
     # -- the hub's side ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until told to stop; the calling greenlet waits meanwhile."""
         self._watcher.start(self._round)
+        self._asked.start(self._show)
         self._hub.loop.run_callback(self._round)  # the others are told that this worker is there
         try:
             while not self._over:
                 self._hub.switch()
         finally:
-            for watcher in (self._watcher, self._timer):
+            for watcher in (self._watcher, self._timer, self._asked):
                 watcher.stop()
                 watcher.close()
 
@@ -243,6 +249,17 @@ class GeventEngine:
         parked = self._parked
         while len(parked) > _SPARE and parked[0].idle_since < before:
             parked.pop(0).throw(GreenletExit)
+
+    def _show(self) -> None:
+        """In the hub: tell where every greenlet is, the application's own, too."""
+        cores = [(one.index, one.gr_frame) for one in self._cores.values() if one not in self._parked and one.gr_frame]
+        own = {id(one) for one in (*self._cores.values(), self._hub, self._main)}
+        others = [
+            one.gr_frame
+            for one in gc.get_objects()
+            if isinstance(one, greenlet) and one.gr_frame is not None and id(one) not in own
+        ]
+        tell(greenlets(sorted(cores), others))
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
