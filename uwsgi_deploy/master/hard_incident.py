@@ -16,7 +16,7 @@ from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.reports.incident import Frame, Incident, InFlight, Kind, Outcome, Stack
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest, Scoreboard
-from uwsgi_deploy.shared.stack_text import ThreadStack, inner, parse
+from uwsgi_deploy.shared.stack_text import FoundStack, inner, parse
 
 # Other requests in a report.
 MOST_IN_FLIGHT = 50
@@ -139,7 +139,7 @@ def _stacks(text: str, request: RunningRequest) -> tuple[Stack | None, tuple[Sta
     return victim, tuple(others)
 
 
-def _stack(found: ThreadStack, name: str) -> Stack:
+def _stack(found: FoundStack, name: str) -> Stack:
     return Stack(name, tuple(Frame(line.file, line.line, line.function) for line in inner(found.frames)))
 
 
