@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.conf import settings
 
-from django_integration import checks, databases
+from django_integration import checks, databases, signals
 from uwsgi_deploy import instrument
 
 
@@ -23,4 +23,5 @@ class UwsgiDeployConfig(AppConfig):
     def ready(self) -> None:
         checks.register()
         databases.watch()
+        signals.connect()
         instrument(*getattr(settings, "UWSGI_NOTE_CALLS", ()))

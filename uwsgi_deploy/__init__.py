@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from uwsgi_deploy.api.deadlines import deadline, extend_deadline, harakiri, on_timeout, set_route, timed_out
     from uwsgi_deploy.api.instrumentation import instrument
+    from uwsgi_deploy.api.kept_reports import KeptReports, kept_reports
     from uwsgi_deploy.api.statements import cancel_statement
     from uwsgi_deploy.config.settings import (
         ApplicationSettings,
@@ -44,6 +45,7 @@ __all__ = [
     "HarakiriTimeout",
     "HttpSettings",
     "IdentitySettings",
+    "KeptReports",
     "LogSettings",
     "RequestNotes",
     "ServerError",
@@ -57,6 +59,7 @@ __all__ = [
     "extend_deadline",
     "harakiri",
     "instrument",
+    "kept_reports",
     "on_report",
     "on_timeout",
     "pairs_of",
@@ -87,6 +90,7 @@ _HOME_OF = {
         ("deadline", "extend_deadline", "harakiri", "on_timeout", "set_route", "timed_out"),
         "uwsgi_deploy.api.deadlines",
     ),
+    **dict.fromkeys(("KeptReports", "kept_reports"), "uwsgi_deploy.api.kept_reports"),
     "instrument": "uwsgi_deploy.api.instrumentation",
     "cancel_statement": "uwsgi_deploy.api.statements",
     "on_report": "uwsgi_deploy.reports.callbacks",

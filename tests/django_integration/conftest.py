@@ -143,9 +143,14 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A new project, without tables in its database."""
-    package = tmp_path / "project/company/sites/main"
+    return new_project(tmp_path)
+
+
+def new_project(folder: Path) -> Project:
+    """The files of a project, in a new folder below this one."""
+    package = folder / "project/company/sites/main"
     package.mkdir(parents=True)
-    (tmp_path / "project/manage.py").write_text(MANAGE)
+    (folder / "project/manage.py").write_text(MANAGE)
     for name, text in (("settings", SETTINGS), ("urls", URLS), ("wsgi", WSGI)):
         (package / f"{name}.py").write_text(text)
-    return Project(tmp_path / "project")
+    return Project(folder / "project")

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from types import ModuleType
 
+from uwsgi_deploy.api import kept_reports
 from uwsgi_deploy.api.functions import Functions, Surroundings, public
 from uwsgi_deploy.api.options import options_of
 from uwsgi_deploy.config.settings.application import ApplicationSettings
@@ -94,6 +95,7 @@ class Api:
 
 def install(surroundings: Surroundings) -> Api:
     """Make `import uwsgi` work in this process and those that are forked from it."""
+    kept_reports.install(surroundings.settings)
     module = UwsgiModule(NAME, "The server that runs this process, as uWSGI shows itself.")
     vars(module).update(_attributes(surroundings), **dict(public(Functions(surroundings))))
     if _is_the_applications_own_name(surroundings.settings.application):
