@@ -25,7 +25,7 @@ LIMIT, GRACE = 1.0, 0.5
 PROMISE, TOLERANCE = 1.0, 3.0
 HELD = ("--module", "held", "--harakiri", str(LIMIT), "--harakiri-graceful-timeout", str(GRACE))
 HTTP = ("--http-socket", "127.0.0.1:0", *HELD)
-ENGINES = {"prefork": (), "threads": ("--threads", "4")}
+ENGINES = {"prefork": (), "threads": ("--threads", "4"), "gevent": ("--gevent", "20")}
 
 
 def ask(path: str, method: str = "GET") -> bytes:
