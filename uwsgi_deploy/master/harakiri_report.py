@@ -42,24 +42,34 @@ def warning(scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *
             f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, graceful: yes) ***",
             *(_sentence(worker, running, requests[running.core], now) for running in overdue),
             *(_kernel_lines(worker.pid) if verbose else ()),
-            *_status_lines(worker, requests, now),
+            *_status_lines(worker, worker.running, requests, now),
             *_stack_lines(worker, case, requests, stacks),
             *_trigger_lines(worker, overdue),
         )
     )
 
 
-def status(scoreboard: Scoreboard, worker: Worker, now: Instant, fleet: Fleet, *, verbose: bool) -> str:
-    """uWSGI's lines about a worker in the hard stage, whose reports stand before them."""
+def status(
+    scoreboard: Scoreboard, worker: Worker, now: Instant, fleet: Fleet, *, verbose: bool, others: bool = False
+) -> str:
+    """uWSGI's lines about a worker in the hard stage. others: only what is not in the reports' own blocks, that is
+    requests that are not overdue; empty when there are none."""
     requests = {r.core: scoreboard.request(worker.wid, worker.bank, r.core) for r in worker.running}
-    kernel = _kernel_lines(worker.pid) if verbose else ()
     overdue = overdue_of(fleet, worker, now.monotonic)
-    return "\n".join((*kernel, *_status_lines(worker, requests, now), *_trigger_lines(worker, overdue)))
+    if not others:
+        kernel = _kernel_lines(worker.pid) if verbose else ()
+        return "\n".join(
+            (*kernel, *_status_lines(worker, worker.running, requests, now), *_trigger_lines(worker, overdue))
+        )
+    innocent = [running for running in worker.running if running not in overdue]
+    return "\n".join(_status_lines(worker, innocent, requests, now)) if innocent else ""
 
 
-def _status_lines(worker: Worker, requests: Mapping[int, RunningRequest], now: Instant) -> Iterator[str]:
+def _status_lines(
+    worker: Worker, running_here: Iterable[Running], requests: Mapping[int, RunningRequest], now: Instant
+) -> Iterator[str]:
     yield f"HARAKIRI !!! worker {worker.wid} status !!!"
-    for running in worker.running:
+    for running in running_here:
         request = requests[running.core]
         since = now.unix_of(running.started)
         yield f"HARAKIRI [core {running.core}] {_client(request)} - {_what(request)} since {since}"

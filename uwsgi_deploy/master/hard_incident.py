@@ -109,7 +109,7 @@ def _limit_origin(settings: Settings, running: Running, request: RunningRequest)
     """What must have set the limit. The master sees only which it was."""
     limit = running.deadline - running.started
     if running.by_user:
-        return "set_user_harakiri()"
+        return "uwsgi.set_user_harakiri"
     path = request.uri.partition("?")[0]
     routes = routes_of(settings.harakiri.harakiri_routes)
     by_path = routes.of_path(path)

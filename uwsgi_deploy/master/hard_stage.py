@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.reports import sinks_of
 from uwsgi_deploy.logs.access import ProcessFacts
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master import access_line, answering, harakiri_report
@@ -40,10 +42,14 @@ from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.reports.filing import MasterFiling
 from uwsgi_deploy.reports.incident import Outcome
+from uwsgi_deploy.reports.report import unix_time
+from uwsgi_deploy.reports.ring import ring_of
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest
 
 # How long a killed process may take to end: one with much memory, or in the kernel.
 END_TIME = 0.25
+# Two clocks tell when a request began, in two processes; seconds.
+_CLOCKS_DIFFER = 0.2
 TIMED_OUT, LOST = 504, 503
 _TEXTS = {
     TIMED_OUT: "504 Gateway Timeout: the request took too long.",
@@ -75,7 +81,7 @@ class HardStage:
         self._now = 0.0
         self._refused = False
         self._filing = MasterFiling(resources.settings)
-        self._engine = "threads" if resources.settings.workers.threads > 1 else "prefork"
+        self._engine = _engine_of(resources.settings)
         self._steps: dict[type[Action], Callable[[Any, Worker], None]] = {
             AskForStacks: self._ask_for_stacks,
             Warn: self._warn,
@@ -304,15 +310,20 @@ class HardStage:
         return evidence_of(self._fleet, self._board, worker, stacks, self._now)
 
     def _status(self, worker: Worker) -> str:
+        """uWSGI's lines about the worker: those that the reports' blocks have not, if there are such blocks."""
+        is_told = "log" in sinks_of(self._resources.settings.reports)
         verbose = self._fleet.harakiri.harakiri_verbose
-        return harakiri_report.status(self._board, worker, self._instant(), self._fleet, verbose=verbose)
+        return harakiri_report.status(
+            self._board, worker, self._instant(), self._fleet, verbose=verbose, others=is_told
+        )
 
     def _report(self, worker: Worker, victims: Iterable[Victim], evidence: Evidence, status: str) -> None:
         """A report for each request whose time was over, and uWSGI's lines about the worker."""
+        settings, offset = self._resources.settings, time.time() - time.monotonic()
         for victim in victims:
             if victim.status == TIMED_OUT:
                 incident = incident_of(
-                    self._resources.settings,
+                    settings,
                     worker,
                     victim.running,
                     victim.request,
@@ -321,14 +332,37 @@ class HardStage:
                     outcome=victim.outcome,
                     status=victim.status,
                     sent=victim.given.sent_body,
-                    at=time.time(),
+                    at=self._now + offset,
                     now=self._now,
+                    follows=_earlier_report(settings, worker, victim.running, victim.running.started + offset),
                 )
                 self._filing.file(incident)
-        log(status)
+        if status:
+            log(status)
 
     def _instant(self) -> Instant:
         return Instant(self._now, time.time())
+
+
+def _engine_of(settings: Settings) -> str:
+    if settings.gevent.gevent:
+        return "gevent"
+    return "threads" if settings.cores > 1 else "prefork"
+
+
+def _earlier_report(settings: Settings, worker: Worker, running: Running, started: float) -> str:
+    """The name of what the worker itself has told of a request that began at unix time `started`, if it has."""
+    try:
+        ring = ring_of(settings, os.environ)
+    except OSError:
+        return ""
+    for report in () if ring is None else ring.reports(since=started):
+        whose = report.get("worker", {})
+        began = unix_time(report) - report.get("timing", {}).get("elapsed", 0.0)
+        is_same = (whose.get("pid"), whose.get("core")) == (worker.pid, running.core)
+        if is_same and abs(began - started) < _CLOCKS_DIFFER:
+            return str(report["id"])
+    return ""
 
 
 def _signal(pid: int, number: int) -> None:

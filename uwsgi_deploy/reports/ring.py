@@ -13,17 +13,14 @@ import json
 import os
 import re
 import stat
-import zlib
 from collections.abc import Iterator, Mapping
 
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.config.settings.reports import OFF, sinks_of
-from uwsgi_deploy.errors import ConfigError, ServerError
+from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.process import runtime_dir
-from uwsgi_deploy.process.identity import user_number
+from uwsgi_deploy.reports.place import PENDING, place_of
 from uwsgi_deploy.reports.report import Report
 
-NAME = "harakiri"
 # A report whose delivery has ended this many processes is left alone.
 MOST_ATTEMPTS = 3
 # Larger than any report.
@@ -31,7 +28,7 @@ _MOST_BYTES = 4 << 20
 _STALE_AFTER = 3600.0
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _REPORT = re.compile(rf"({_ID})\.json")
-_PENDING = re.compile(rf"({_ID})\.pending-(\d+)-(\d+)-(\d+)")
+_PENDING = re.compile(rf"({_ID}){re.escape(PENDING)}(\d+)-(\d+)-(\d+)")
 
 
 class NoSuchReport(ServerError):
@@ -68,7 +65,7 @@ class Ring:
         self.prepare()
         report_id = report["id"]
         if pending is not None:
-            self._write(f"{report_id}.pending-0-{pending[0]}-{pending[1]}", b"")
+            self._write(f"{report_id}{PENDING}0-{pending[0]}-{pending[1]}", b"")
         self._write(f"{report_id}.json", json.dumps(report, ensure_ascii=False, default=str).encode("utf-8", "replace"))
         self._prune()
 
@@ -96,7 +93,7 @@ class Ring:
                 self._remove(name)
                 continue
             try:
-                os.rename(self._path(name), self._path(f"{found[1]}.pending-{attempt}-{pid}-{server}"))
+                os.rename(self._path(name), self._path(f"{found[1]}{PENDING}{attempt}-{pid}-{server}"))
             except OSError:
                 continue  # another process was quicker
             claimed.append(found[1])
@@ -208,46 +205,9 @@ class Ring:
 
 
 def ring_of(settings: Settings, environ: Mapping[str, str]) -> Ring | None:
-    """Where a server with these settings keeps its reports, or would; None when it keeps none.
-
-    Only the private directory of the user's servers may be made.
-    """
-    reports = settings.reports
-    if "ring" not in sinks_of(reports) or reports.harakiri_dir == OFF or not reports.harakiri_keep:
-        return None
-    owner = _owner(settings)
-    if reports.harakiri_dir:
-        return Ring(reports.harakiri_dir, reports.harakiri_keep, owner=owner)
-    place = _place(environ, owner)
-    if place is None:
-        return None
-    return Ring(os.path.join(place, NAME, name_of(settings)), reports.harakiri_keep, owner=owner)
-
-
-def name_of(settings: Settings) -> str:
-    """What tells this server's reports from those of the user's other servers, and is the same after a restart."""
-    application = settings.application
-    named = application.module or application.wsgi_file
-    what = (named, application.chdir, *settings.sockets.http_socket, *settings.sockets.socket)
-    readable = re.sub(r"[^\w.-]", "_", os.path.basename(named))[:40].lstrip(".")
-    return f"{readable or 'application'}-{zlib.crc32(repr(what).encode('utf-8', 'replace')):08x}"
-
-
-def _owner(settings: Settings) -> int | None:
-    """Who the workers are where that is another than this process."""
-    if os.geteuid() != 0 or not settings.identity.uid:
-        return None
-    try:
-        return user_number(settings.identity.uid, "uid")
-    except ConfigError:  # a jail without its own list of users
-        return None
-
-
-def _place(environ: Mapping[str, str], owner: int | None) -> str | None:
-    if owner is None or owner == os.geteuid():
-        return runtime_dir.choose(environ)
-    runtime_dir.prepare(owner)
-    return next((path for path in runtime_dir.places({}, owner) if runtime_dir.is_private(path, owner)), None)
+    """The ring of a server with these settings, see `reports.place`; None when it keeps no reports."""
+    place = place_of(settings, environ)
+    return None if place is None else Ring(place.directory, settings.reports.harakiri_keep, owner=place.owner)
 
 
 def _lives(pid: int) -> bool:

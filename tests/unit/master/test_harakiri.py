@@ -353,6 +353,14 @@ def test_status_in_the_hard_stage() -> None:
         "HARAKIRI !!! end of worker 1 status !!!",
         "HARAKIRI triggered by worker 1 core 1 !!!",
     ]
+    others = status(board, worker, Instant(125.0, 1_000_000.0), fleet, verbose=True, others=True).splitlines()
+    assert others == [
+        "HARAKIRI !!! worker 1 status !!!",
+        "HARAKIRI [core 0] a Unix socket - POST /other since 999990",
+        "HARAKIRI !!! end of worker 1 status !!!",
+    ]
+    worker.running = worker.running[:1]
+    assert status(board, worker, Instant(125.0, 1_000_000.0), fleet, verbose=True, others=True) == ""
 
 
 def test_report_without_stacks_says_so() -> None:

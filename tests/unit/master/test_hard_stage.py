@@ -138,7 +138,7 @@ def test_everybody_has_an_answer(bench: Bench) -> None:
     assert incident.worker["cores"] == CORES
     assert {"rss", "fds", "cpu_user", "threads"} <= set(incident.worker)
     assert "state" in incident.kernel
-    assert "HARAKIRI triggered by worker 1 core 0 !!!" in bench.log[4]
+    assert "HARAKIRI [core 2] 10.0.0.3 - GET /streaming since " in bench.log[4]
     assert bench.fleet.slot(1).harakiri_count == 1
 
 
