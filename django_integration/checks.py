@@ -5,6 +5,7 @@ E002  An option in UWSGI (or an older adapter's setting) is unknown or has a wro
 W001  DEBUG is on and other machines can reach the server.
 W002  A setting of an older adapter is still in use.
 W004  `harakiri` is longer than the platform's router waits, or shorter than the database goes on with a statement.
+W005, W006  Connections to databases: see `database_checks`.
 I001  HarakiriMiddleware is missing, or others stand before it.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
-from django_integration import conf
+from django_integration import conf, database_checks
 from django_integration.addresses import is_public
 from uwsgi_deploy.config.platform import SOCKET_OPTIONS
 from uwsgi_deploy.errors import ConfigError
@@ -42,6 +43,8 @@ def register() -> None:
         check_legacy_settings,
         check_deadline,
         check_middleware,
+        database_checks.check_connections,
+        database_checks.check_drivers,
     ):
         checks.register(check, TAG)
 

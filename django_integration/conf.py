@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,22 @@ def harakiri(settings: Any) -> float:
     """Seconds that a request may run as far as settings, environment and platform say; 0 means no limit."""
     facts = Facts(environ=dict(os.environ), cwd=os.getcwd())
     return build(Sources(framework=options(settings), facts=facts)).settings.harakiri.harakiri
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How many workers there are at most, how many requests each runs at a time, and whether in greenlets."""
+
+    processes: int
+    cores: int
+    gevent: bool
+
+
+def fleet(settings: Any) -> Fleet:
+    """The server's size as far as settings, environment and platform say. Raises ConfigError."""
+    facts = Facts(environ=dict(os.environ), cwd=os.getcwd())
+    built = build(Sources(framework=options(settings), facts=facts)).settings
+    return Fleet(built.workers.processes, built.cores, built.gevent.gevent > 0)
 
 
 def project_directory(settings: Any, program: str) -> Path:
