@@ -14,6 +14,8 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from uwsgi_deploy.errors import HarakiriTimeout
+
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _Callback = TypeVar("_Callback", bound=Callable[[], object])
@@ -80,7 +82,11 @@ class deadline:  # noqa: N801 - used as a function
     ) -> None:
         block, self._block = self._block, None
         if _control is not None and block is not None:
-            _control.leave(block)
+            try:
+                _control.leave(block)
+            except HarakiriTimeout:  # it came at this very moment: the block must not stay
+                _control.leave(block)
+                raise
 
 
 def harakiri(
@@ -109,6 +115,11 @@ def extend_deadline(seconds: float) -> None:
     """Let the present request run for `seconds` more than its limit allows; if that is over, from now on."""
     if _control is not None:
         _control.extend(seconds)
+
+
+def set_user_limit(seconds: float) -> bool:
+    """For `uwsgi.set_user_harakiri`: see `Control`."""
+    return _control is not None and _control.set_user_limit(seconds)
 
 
 def set_route(environ: dict[str, Any], *, route: str = "", name: str = "") -> None:

@@ -11,11 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from math import inf
-from threading import get_ident
 from types import ModuleType
 from typing import Any
 
+from uwsgi_deploy.api import deadlines
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.logs.setup import log as write_line
 from uwsgi_deploy.net.listener import Listener
@@ -140,55 +139,12 @@ class Functions:
         return True
 
     def set_user_harakiri(self, seconds: int, /) -> None:
-        """The present request may run for this many more seconds before its worker is killed; 0 takes that back.
+        """The present request may run for this many more seconds; 0 takes that back.
 
-        The harakiri option's own limit stays. Raises RuntimeError in a thread that runs no requests.
+        The harakiri option's own limit stays. Raises RuntimeError in a thread or greenlet that runs no request.
         """
-        if not self._around.master_pid:
-            write_line("!!! unable to set user harakiri without the master process !!!")
-            return
-        wid = self._around.wid
-        records = self._around.scoreboard.core_records(wid) if wid else None
-        core = records.core_of(get_ident()) if records else None
-        if records is None or core is None:
+        if not deadlines.set_user_limit(seconds):
             raise RuntimeError("uwsgi.set_user_harakiri() works in the thread that runs a request only")
-        records.set_user_deadline(core, time.monotonic() + seconds if seconds > 0 else inf)
-        self._around.scoreboard.announce()  # so that the master looks again when it is due
-
-    # --- WebSockets and connections that are taken over ---------------------------------------------------------------
-
-    def connection_fd(self) -> int:
-        """The descriptor of the client's connection, in a request with an Upgrade field only: OSError in others."""
-        fd: int = _websockets().connection_fd()
-        return fd
-
-    def websocket_handshake(
-        self, key: str | bytes = "", origin: str | bytes = "", protocol: str | bytes = "", /
-    ) -> None:
-        """Answer a WebSocket's opening request; what is not given is taken from it. Raises OSError."""
-        _websockets().handshake(self._around.settings, key, origin, protocol)
-
-    def websocket_recv(self) -> bytes:
-        """Wait for a message, answering and sending pings. Raises OSError when the conversation is over."""
-        message: bytes = _websockets().receive()
-        return message
-
-    def websocket_recv_nb(self) -> bytes:
-        """As `websocket_recv`, but b"" at once when no whole message has come."""
-        message: bytes = _websockets().receive_now()
-        return message
-
-    def websocket_send(self, message: str | bytes, /) -> None:
-        """Send a text message. Raises OSError when the conversation is over."""
-        _websockets().send(message, binary=False)
-
-    def websocket_send_binary(self, message: str | bytes, /) -> None:
-        """Send a binary message. Raises OSError when the conversation is over."""
-        _websockets().send(message, binary=True)
-
-    def disconnect(self) -> None:
-        """End the present request's WebSocket, or the connection that it took over. Raises OSError in others."""
-        _websockets().disconnect()
 
     # --- this and that ------------------------------------------------------------------------------------------------
 

@@ -62,8 +62,9 @@ from uwsgi_deploy.process.limits import apply_limits, describe_limits
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
+from uwsgi_deploy.worker.prepared import prepare
 from uwsgi_deploy.worker.template import Serve, load
-from uwsgi_deploy.worker.worker import WorkerContext, prepare, run_worker
+from uwsgi_deploy.worker.worker import WorkerContext, run_worker
 from uwsgi_deploy.wsgi.loader import check_application
 
 # Where Python callers' settings come from, for messages; `cli` has checked its own with better origins already.

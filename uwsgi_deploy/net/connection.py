@@ -86,10 +86,15 @@ class FileSlice:
 
 
 class Connection:
-    """See the module. `send_timeout` in seconds; `wait` is the loop engine's way to wait for a descriptor."""
+    """See the module. `send_timeout` in seconds; `wait` is the loop engine's way to wait for a descriptor.
+
+    deadline: monotonic seconds; while a core owns the connection, when its request was complete. body_since: when the
+    body of that request began to come, if it has one.
+    """
 
     __slots__ = (
         "body",
+        "body_since",
         "codec",
         "deadline",
         "discarded",
@@ -127,7 +132,7 @@ class Connection:
         self.state = State.HEAD
         self.inbox = b""
         self.outbox: deque[bytes | memoryview | FileSlice] = deque()
-        self.deadline = 0.0
+        self.deadline = self.body_since = 0.0
         self.readable = False
         self.registered = False
         self.eof = False

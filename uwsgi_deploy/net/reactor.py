@@ -222,7 +222,7 @@ class Reactor:
             if body:
                 self._begin_body(connection, body)
             else:
-                connection.state = BUSY
+                connection.deadline, connection.state = self.now, BUSY
                 self.ready.append(connection)
         except ProtocolError as error:
             self.refuse(connection, error)
@@ -235,13 +235,13 @@ class Reactor:
             if limits.limit_post and length > limits.limit_post:
                 raise too_large(limits.limit_post)
             connection.live_length = length
-            connection.state = BUSY
+            connection.deadline, connection.state = self.now, BUSY
             self.ready.append(connection)
             return
         incoming = IncomingBody(length, in_memory=limits.post_buffering, limit=limits.limit_post)
         connection.incoming = incoming
         connection.state = BODY
-        connection.deadline = self.now + limits.body_timeout
+        connection.deadline, connection.body_since = self.now + limits.body_timeout, self.now
         data, connection.inbox = connection.inbox, b""
         if data:
             self._body(connection, data)
@@ -290,7 +290,7 @@ class Reactor:
         if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
             # The body was decoded; frameworks that do not know `wsgi.input_terminated` find its length here.
             environ["CONTENT_LENGTH"] = str(incoming.size)
-        connection.state = BUSY
+        connection.deadline, connection.state = self.now, BUSY
         self.ready.append(connection)
 
     def _peer_left(self, connection: Connection, mask: int) -> None:

@@ -153,4 +153,47 @@ def error_response(error: ProtocolError, date_line: bytes) -> bytes:
     return b"".join(lines)
 
 
+TIMEOUT_TEXT = "The request took too long and was ended."
+"""What a client reads of a request whose time was over, when the project has no page for it."""
+
+
+def timeout_body(*, as_json: bool) -> tuple[str, str]:
+    """Content type and body of the answer to a request whose time was over."""
+    if as_json:
+        return "application/json", f'{{"status": 504, "error": "Gateway Timeout", "detail": "{TIMEOUT_TEXT}"}}\n'
+    return "text/plain; charset=utf-8", f"504 Gateway Timeout: {TIMEOUT_TEXT}\n"
+
+
+def timeout_response(date_line: bytes, *, as_json: bool = False, is_head: bool = False) -> bytes:
+    """A whole response to a request whose time was over, that ends the connection."""
+    kind, text = timeout_body(as_json=as_json)
+    body = text.encode("ascii")
+    lines = (
+        b"HTTP/1.1 504 Gateway Timeout\r\n",
+        date_line,
+        b"Content-Type: %b\r\n" % kind.encode("ascii"),
+        b"Content-Length: %d\r\n" % len(body),
+        b"Connection: close\r\n\r\n",
+        b"" if is_head else body,
+    )
+    return b"".join(lines)
+
+
+def prefers_json(accept: str) -> bool:
+    """Whether a client that sends this Accept header would rather have JSON than text or HTML (RFC 9110 §12.5.1)."""
+    json, text = 0.0, 0.0
+    for entry in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+        try:
+            weight = float(quality)
+        except ValueError:
+            weight = 0.0
+        if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+            json = max(json, weight)
+        elif kind.startswith("text/") or kind == "application/xhtml+xml":
+            text = max(text, weight)
+    return json > text
+
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

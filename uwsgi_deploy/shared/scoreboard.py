@@ -136,6 +136,12 @@ class CoreRecords:
         view = memoryview(memory)[offset : offset + size]
         self._bytes, self._instants, self._integers = view, view.cast("d"), view.cast("Q")
         self.started = self._integers[CoreField.STARTED :: CORE_SLOTS]
+        # The same as an instant, and the other slots that a request's own worker looks at or writes, by core.
+        self.begun = self._instants[CoreField.STARTED :: CORE_SLOTS]
+        self.deadlines = self._instants[CoreField.DEADLINE :: CORE_SLOTS]
+        self.user_deadlines = self._instants[CoreField.USER_DEADLINE :: CORE_SLOTS]
+        self.phases = self._integers[CoreField.PHASE :: CORE_SLOTS]
+        self.descriptors = self._bytes.cast("q")[CoreField.FD :: CORE_SLOTS]
 
     def begin(self, core: int, started: float, deadline: float, request: str, fd: int = -1) -> None:
         """A request begins on `core`. request: `ADDRESS METHOD URI`, of which the first 512 bytes are kept."""
@@ -247,6 +253,14 @@ class Scoreboard:
     def core_records(self, wid: int) -> CoreRecords:
         """The records of the cores of worker `wid`, in the bank that is its own: ask after `occupy`."""
         return CoreRecords(self._map, self._core_offset(wid, self._bank[wid - 1]), self.cores)
+
+    def own_bank(self, wid: int) -> int:
+        """The bank that this process occupies as worker `wid`."""
+        return self._bank[wid - 1]
+
+    def own_request(self, wid: int, core: int) -> RunningRequest:
+        """What a core of this process, which is worker `wid`, runs or ran last."""
+        return self.request(wid, self._bank[wid - 1], core)
 
     def announce(self) -> None:
         """Wake the master: this worker is ready now, or its work is done."""

@@ -12,13 +12,12 @@ from typing import TypeAlias
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.logs.access import Format, ProcessFacts, compile_format, default_format, escape
-from uwsgi_deploy.logs.record import RequestRecord
+from uwsgi_deploy.logs.record import Answer, RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
 from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, SERVED, UNREADABLE, Outcome
-from uwsgi_deploy.wsgi.response import Response
 
 Write: TypeAlias = Callable[[str], None]
 
@@ -37,8 +36,8 @@ class Accounting:
         self._http = all_settings.http
         self._settings, self._write = settings, write
         self._record = scoreboard.record(wid)
-        self._cores = scoreboard.core_records(wid)
-        self._begin_on, self._started = self._cores.writers, self._cores.started
+        self.cores = scoreboard.core_records(wid)
+        self._begin_on, self._started = self.cores.writers, self.cores.started
         self._time_limit = all_settings.harakiri.harakiri or inf
         self._clock_offset = time() - monotonic()
         self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
@@ -62,7 +61,7 @@ class Accounting:
 
     def core_runs_here(self, core: int) -> None:
         """The calling thread is `core` from now on."""
-        self._cores.set_thread(core, get_ident())
+        self.cores.set_thread(core, get_ident())
 
     def begin(self, environ: Environ, started: float, core: int, fd: int) -> None:
         """A request of the connection `fd` is about to run on `core`: tell the master, which sees to its deadline."""
@@ -71,14 +70,25 @@ class Accounting:
 
     def converses(self, core: int) -> None:
         """The application on `core` took its connection over: it may talk for hours, and answers nobody's request."""
-        self._cores.set_deadline(core, inf)
-        self._cores.set_phase(core, RequestPhase.RESPONDING)
+        self.cores.set_deadline(core, inf)
+        self.cores.set_phase(core, RequestPhase.RESPONDING)
+
+    def begin_by_route(self, environ: Environ, started: float, core: int, fd: int) -> None:
+        """`begin`, where paths have limits of their own."""
+        limit = self._limit_of_path(environ.get("PATH_INFO", ""), core, started)
+        request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
+        self._begin_on[core](started, started + limit, inf, fd, 0, request.encode(), 0)
+
+    def use_routes(self, limit_of_path: Callable[[str, int, float], float]) -> None:
+        """Ask for the limit of each request from now on: (path, core, started) -> seconds."""
+        self._limit_of_path = limit_of_path
+        self.begin = self.begin_by_route  # type: ignore[method-assign]
 
     def end(self, core: int) -> None:
         """The request is over, with everything that belongs to it."""
         self._started[core] = 0
 
-    def count(self, response: Response, duration: float, outcome: Outcome) -> None:
+    def count(self, response: Answer, duration: float, outcome: Outcome) -> None:
         """Update the scoreboard record, whose only writer this process is: plain stores, no reads."""
         record = self._record
         self.requests = requests = self.requests + 1
@@ -104,7 +114,7 @@ class Accounting:
         self,
         environ: Environ,
         facts: Facts,
-        response: Response,
+        answer: Answer,
         *,
         started: float,
         duration: float,
@@ -115,7 +125,7 @@ class Accounting:
         record = RequestRecord(
             environ,
             facts,
-            response,
+            answer,
             started + self._clock_offset,
             duration,
             core,

@@ -14,7 +14,8 @@ from uwsgi_deploy.config.settings import LogSettings, Settings
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.shared.scoreboard import Scoreboard
-from uwsgi_deploy.worker.worker import Worker, WorkerContext, prepare
+from uwsgi_deploy.worker.prepared import prepare
+from uwsgi_deploy.worker.worker import Worker, WorkerContext
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.lifecycle import Application
 

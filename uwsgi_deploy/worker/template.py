@@ -43,9 +43,10 @@ from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.engines.choice import patch_early
 from uwsgi_deploy.worker.imported import Reporter
+from uwsgi_deploy.worker.prepared import Prepared, prepare
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.undertaker import has_died, kill_after_mercy
-from uwsgi_deploy.worker.worker import Prepared, WorkerContext, prepare
+from uwsgi_deploy.worker.worker import WorkerContext
 from uwsgi_deploy.wsgi.loader import Application, import_application, prepare_environment, refuse_everything
 
 Serve = Callable[[WorkerContext, Application], int]

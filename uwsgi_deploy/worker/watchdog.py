@@ -1,62 +1,273 @@
-"""Harakiri without a master: a thread that ends this process when a request outlives its deadline, with its stack.
+"""A worker's watchdog: sees to it that late requests are reported, interrupted, and at last answered by somebody else.
 
-The thread needs the interpreter like any other. For the case that a request holds it, faulthandler's own watchdog,
-which does not, is set a moment later than the nearest deadline, and set again at every look.
+One thread of the operating system in each worker, for every engine, with a master and without one. It sleeps until a
+request that runs can be due, and at most as long as the shortest limit lasts, because what begins meanwhile cannot be
+due before; so requests do not have to tell it anything. Whoever sets a nearer deadline wakes it (`Deadlines.wake`).
+
+The thread needs the interpreter like any other. With a master that one sees from the pulse when it cannot run, and acts
+from outside. Without one faulthandler's own watchdog, which needs no interpreter, is set a moment later than the
+nearest end of all patience, and set again at every look.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import os
-from _thread import start_new_thread
 from collections.abc import Callable
-from time import monotonic, sleep  # bound before an application can replace it (gevent)
+from dataclasses import dataclass, replace
+from math import inf
+from time import monotonic
+from types import FrameType
 
-from uwsgi_deploy.logs.access import escape
-from uwsgi_deploy.process.exit_codes import ExitCode
-from uwsgi_deploy.shared.scoreboard import Running, Scoreboard
+from uwsgi_deploy.native import Bell, sleep, start_new_thread
+from uwsgi_deploy.reports.incident import Incident, Kind
+from uwsgi_deploy.reports.incident import Outcome as Reported
+from uwsgi_deploy.shared.scoreboard import Field, RequestPhase
+from uwsgi_deploy.worker.deadlines import Deadlines, End
+from uwsgi_deploy.worker.engines.engine import Engine
+from uwsgi_deploy.worker.evidence import Evidence
+from uwsgi_deploy.worker.reporting import Reporting
+from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, TIMED_OUT
+from uwsgi_deploy.wsgi.response import Response
 
 _LOG = 2
-_LOOK = 0.25
+_ANSWERED = int(RequestPhase.ANSWERED)
+# While a request is overdue the pulse beats, and ends of requests are noticed, this often.
+PULSE = 0.1
+# An exception that could not be raised is tried again soon, then at least this often.
+FIRST_RETRY, LAST_RETRY = 0.005, 0.05
+# One that was raised, and did not end the request, is repeated after this time, doubled each time: `finally` and
+# rollbacks must come to their end.
+FIRST_REPEAT, LAST_REPEAT = 0.5, 2.0
 # How much later than this thread faulthandler's watchdog acts.
 _SLACK = 0.5
+# More seconds than this no lock can wait.
+_LONGEST_SLEEP = 1e6
+
+
+@dataclass(slots=True)
+class Case:
+    """A request that the watchdog has taken note of. Monotonic seconds.
+
+    soft: the id of its soft report. incident: how it was when its time was over; filed when it is known how it ended.
+    tried, fails, hits: when it was to be interrupted last, how often that failed in a row, how often it was done.
+    """
+
+    core: int
+    started: float
+    soft: str = ""
+    incident: Incident | None = None
+    next_try: float = 0.0
+    tried: float = 0.0
+    fails: int = 0
+    hits: int = 0
+    given_up: bool = False
 
 
 class Watchdog:
-    """See the module. `limit`: seconds a request may run. The only worker is number 1, in the first bank."""
+    """See the module.
 
-    def __init__(self, scoreboard: Scoreboard, limit: float, write: Callable[[str], None]) -> None:
-        self._scoreboard, self._limit, self._write = scoreboard, limit, write
+    give_up: does what is to be done about a request that does not end, on this thread. pulse: the worker's record.
+    alone: there is no master.
+    """
+
+    def __init__(
+        self,
+        deadlines: Deadlines,
+        engine: Engine,
+        evidence: Evidence,
+        reporting: Reporting,
+        *,
+        grace: float,
+        give_up: Callable[[int, float, Response, int], object],
+        record: memoryview,
+        alone: bool,
+    ) -> None:
+        self._deadlines, self._engine, self._evidence, self._reporting = deadlines, engine, evidence, reporting
+        self._grace, self._give_up, self._record, self._alone = grace, give_up, record, alone
+        self._shortest = min(deadlines.usual_limit, deadlines.soft_limit, deadlines.routes.shortest)
+        self._cases: dict[int, Case] = {}
+        self._bell = Bell()
+        self._next_look = inf
+        self._started = False
+        self._overdue = False
+        deadlines.wake, deadlines.witness = self.wake, self.witness
 
     def start(self) -> None:
-        """Watch from now on, until the process ends."""
-        self._act_at_the_latest(self._limit)  # the thread may come to run after a request that holds the interpreter
-        start_new_thread(self._run, ())
+        """Watch from now on, until the process ends. Without any limit the thread waits for the first one to be set."""
+        if self._shortest != inf and not self._started:
+            self._started = True
+            if self._alone:
+                # The thread may come to run after a request that holds the interpreter.
+                self._act_at_the_latest(self._shortest + self._grace)
+            start_new_thread(self._run, ())
+
+    def wake(self, instant: float) -> None:
+        """Something may be due at this instant, monotonic seconds. From any thread."""
+        if instant >= self._next_look:
+            return
+        if not self._started:
+            self._started = True
+            start_new_thread(self._run, ())
+        self._bell.ring()
+
+    def witness(self, core: int, started: float, frame: FrameType | None) -> None:
+        """In the main thread: it is about to interrupt itself, before the watchdog came to it."""
+        response, case = self._deadlines.running[core], self._cases.get(core)
+        if response is not None and (case is None or case.started != started):
+            case = self._cases[core] = Case(core, started)
+            case.incident = self._evidence.incident(Kind.DEADLINE, core, started, response, frame=frame)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
+            self._next_look = inf  # whoever sets a deadline while this thread looks has it look again
             now = monotonic()
-            running = list(self._scoreboard.running(1, 0))
-            nearest = min((request.deadline for request in running), default=now + self._limit)
-            if nearest <= now:
-                self._end([request for request in running if request.deadline <= now], now)
-            # Also while nothing runs: what begins now and never lets go could not set it any more.
-            self._act_at_the_latest(nearest - now)
-            sleep(min(_LOOK, nearest - now))
+            self._next_look = instant = self.look(now)
+            if self._alone:
+                # Also while nothing runs: what begins now and never lets go could not set it any more.
+                self._act_at_the_latest(min(instant - now, self._shortest) + self._grace + PULSE)
+            self._bell.wait(-1 if instant == inf else max(0.0, min(instant - monotonic(), _LONGEST_SLEEP)))
 
     @staticmethod
     def _act_at_the_latest(after: float) -> None:
-        faulthandler.dump_traceback_later(after + _SLACK, exit=True, file=_LOG)
+        if after == inf:
+            faulthandler.cancel_dump_traceback_later()
+        else:
+            faulthandler.dump_traceback_later(after + _SLACK, exit=True, file=_LOG)
 
-    def _end(self, overdue: list[Running], now: float) -> None:
-        for running in overdue:
-            request = self._scoreboard.request(1, 0, running.core)
-            what, client = escape(f"{request.method} {request.uri}"), escape(request.address) or "a Unix socket"
-            self._write(
-                f"HARAKIRI: {what} from {client} has run for {now - running.started:.1f} s on core {running.core} "
-                f"(pid: {os.getpid()}); harakiri allows {self._limit:g} s"
-            )
-        faulthandler.dump_traceback(file=_LOG, all_threads=True)
-        self._write(f"Killing the current process (pid: {os.getpid()})...")
-        self._write("*** run with a master, which replaces a killed worker and tells which thread was stuck ***")
-        os._exit(ExitCode.FAILED)
+    def look(self, now: float) -> float:
+        """See to every request once; when to look again, monotonic seconds."""
+        instant, cases = now + self._shortest, self._cases
+        self._overdue = False
+        for core, started in enumerate(self._deadlines.records.begun.tolist()):
+            case = cases.get(core)
+            if case is not None and case.started != started:
+                del cases[core]
+                self._finish(case)
+            if started:
+                instant = min(instant, self._attend(core, started, now))
+        if self._overdue:
+            self._record[Field.PULSE] = int(monotonic() * 1_000_000)
+            instant = min(instant, now + PULSE)
+        return instant
+
+    def _attend(self, core: int, started: float, now: float) -> float:
+        """One request that runs; when to look at it again."""
+        deadlines, case = self._deadlines, self._cases.get(core)
+        due = deadlines.due(core)
+        if due > now:
+            if case is not None and case.incident is not None:
+                self._went_on(case)
+            return min(due, self._soft(core, started, case, now))
+        self._overdue = True
+        response = deadlines.running[core]
+        if case is None:
+            case = self._cases[core] = Case(core, started)
+        if case.given_up:
+            return now + PULSE
+        if response is None:
+            return now + FIRST_RETRY  # it is ending at this moment
+        if case.incident is None:
+            case.incident = self._evidence.incident(Kind.DEADLINE, core, started, response)
+            if deadlines.running[core] is not response:
+                case.incident = None
+                return now
+        if now >= due + self._grace:
+            self._end_patience(case, response)
+            return now + PULSE
+        if now >= case.next_try:
+            self._interrupt(case, now)
+        return min(case.next_try, due + self._grace)
+
+    def _soft(self, core: int, started: float, case: Case | None, now: float) -> float:
+        """Report a request that takes long and may; when it will be one."""
+        deadlines = self._deadlines
+        wishes, instant = deadlines.wishes(core), started + deadlines.soft_limit
+        if instant == inf or (case is not None and case.soft) or (wishes is not None and wishes.unlimited):
+            return inf
+        if instant > now:
+            return instant
+        response = deadlines.running[core]
+        if response is not None:
+            incident = self._evidence.incident(Kind.SOFT, core, started, response)
+            with deadlines.lock:
+                if deadlines.running[core] is not response:
+                    return inf
+                deadlines.watched[core] = started  # so that its end is known
+            if case is None:
+                case = self._cases[core] = Case(core, started)
+            case.soft = self._reporting.file(incident)
+        return inf
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+
+    def _interrupt(self, case: Case, now: float) -> None:
+        deadlines, core, started = self._deadlines, case.core, case.started
+        hit_at = deadlines.interrupted_at[core]
+        if case.tried and hit_at >= case.tried:
+            # The last one was raised, and the request still runs.
+            case.hits, case.fails, case.tried = case.hits + 1, 0, 0.0
+            case.next_try = hit_at + min(FIRST_REPEAT * 2.0 ** (case.hits - 1), LAST_REPEAT)
+            if case.next_try > now:
+                return
+        sleep(0)  # begins a turn with the interpreter: whoever is looked at now does not run before it is over
+        case.tried = monotonic()
+        with deadlines.lock:
+            deadlines.watched[core] = started
+            if (
+                deadlines.running[core] is None
+                or deadlines.records.begun[core] != started
+                or deadlines.due(core) > case.tried
+            ):
+                return
+            self._engine.interrupt(core, started)
+        case.next_try = case.tried + min(FIRST_RETRY * 2.0**case.fails, LAST_RETRY)
+        case.fails += 1
+
+    def _end_patience(self, case: Case, response: Response) -> None:
+        deadlines, core, started = self._deadlines, case.core, case.started
+        incident = self._evidence.incident(Kind.HARD, core, started, response)
+        with deadlines.lock:
+            deadlines.watched[core] = started
+            if deadlines.running[core] is not response or deadlines.records.begun[core] != started:
+                return
+            phase = deadlines.records.phases[core]
+            deadlines.records.phases[core] = _ANSWERED
+        case.given_up = True
+        self._reporting.file(replace(incident, follows=case.soft))
+        self._give_up(core, started, response, phase)
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def _went_on(self, case: Case) -> None:
+        """Its time was over, and it is not any more: it left a `deadline()` block, or has got more time."""
+        assert case.incident is not None
+        report_id = self._reporting.file(replace(case.incident, outcome=Reported.CONTINUES, follows=case.soft))
+        case.soft = case.soft or report_id
+        case.incident, case.next_try, case.tried, case.fails, case.hits = None, 0.0, 0.0, 0, 0
+
+    def _finish(self, case: Case) -> None:
+        """The request of a case is over."""
+        end = self._deadlines.ends.get(case.core)
+        if end is None or end.started != case.started:
+            end = None
+        if case.given_up:
+            return
+        if case.incident is not None:
+            incident = case.incident
+            outcome = incident.outcome if end is None else _reported(end)
+            status = 0 if end is None else end.status
+            report_id = self._reporting.file(replace(incident, outcome=outcome, status=status, follows=case.soft))
+            if outcome is Reported.CONTINUES and end is not None:
+                self._reporting.completed(report_id, status=end.status, age=end.at - end.started)
+        elif case.soft and end is not None:
+            self._reporting.completed(case.soft, status=end.status, age=end.at - end.started)
+
+
+def _reported(end: End) -> Reported:
+    if end.outcome is TIMED_OUT:
+        return Reported.ANSWERED
+    if end.outcome is CUT or end.outcome is GONE:
+        return Reported.CUT
+    return Reported.ANSWERED if end.status == 504 else Reported.CONTINUES

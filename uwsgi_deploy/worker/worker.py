@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from io import BytesIO
@@ -18,34 +18,31 @@ from types import FrameType
 from typing import BinaryIO
 
 from uwsgi_deploy.config.hooks import Phase
-from uwsgi_deploy.config.settings import HookSettings, Settings
-from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import ClientGone, HarakiriTimeout
 from uwsgi_deploy.logs.setup import log, reopen_if_moved
-from uwsgi_deploy.net.acceptor import Endpoint, Siblings
-from uwsgi_deploy.net.connection import Connection, Limits
-from uwsgi_deploy.net.flusher import Flusher
+from uwsgi_deploy.net.acceptor import Siblings
+from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.listener import Listener, refuse_newcomers
 from uwsgi_deploy.net.reactor import UNSENT_LIMIT
 from uwsgi_deploy.process.command import Interrupted
 from uwsgi_deploy.process.confinement import pin_worker
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookExit, HookRunner
-from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
-from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
-from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines.choice import kind_of, patch_late
+from uwsgi_deploy.worker.engines.engine import Engine
+from uwsgi_deploy.worker.guard import Guard
 from uwsgi_deploy.worker.held import HeldResponses
+from uwsgi_deploy.worker.prepared import Prepared
 from uwsgi_deploy.worker.retirement import Retirement
 from uwsgi_deploy.worker.undertaker import MERCY
-from uwsgi_deploy.worker.watchdog import Watchdog
 from uwsgi_deploy.wsgi.body import live_input
-from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.failures import Failures, rules_of
-from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, Application, Outcome, handle_request
-from uwsgi_deploy.wsgi.response import Delivery, Response
+from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, TAKEN, Application, Outcome, handle_request
+from uwsgi_deploy.wsgi.response import Response
 
 # A request that ran longer than this makes it worth while to send waiting clients to an idle worker.
 _CROWDED_AFTER = 0.005
@@ -57,37 +54,6 @@ FAREWELL = signal.SIGURG
 _RAW_STREAM = "uwsgi_deploy.wsgi.raw_stream"
 # New clients accepted in one round where no other worker could take them.
 _ACCEPT_ALONE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is the same in all workers. Made before they are forked, so that they share the memory of it.
-
-    has_hooks: whether any option about hooks is set; running none would copy 100 KB in each worker.
-    """
-
-    endpoints: tuple[Endpoint, ...]
-    limits: Limits
-    delivery: Delivery
-    has_hooks: bool
-
-
-def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
-    """Make what workers share; nothing of it is a process's own yet."""
-    http = settings.http
-    return Prepared(
-        endpoints=tuple(Endpoint(listener.socket, _codec(listener, settings)) for listener in listeners),
-        limits=Limits(
-            header_timeout=http.header_timeout,
-            body_timeout=http.body_timeout,
-            keepalive_timeout=http.http_keepalive_timeout,
-            send_timeout=http.send_timeout,
-            post_buffering=http.post_buffering,
-            limit_post=http.limit_post,
-        ),
-        delivery=Delivery(Flusher(), raise_write_errors=not http.disable_write_exception),
-        has_hooks=settings.hooks != HookSettings(),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +85,11 @@ class Worker:
         settings = context.settings
         self._context, self._settings, self._application = context, settings, application
         self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
-        self._delivery = context.prepared.delivery
+        self._guard = Guard(
+            settings, context.scoreboard, context.wid, self._accounting, alone=context.master_pid is None
+        )
+        self._deadlines = self._guard.deadlines
+        self._delivery = replace(context.prepared.delivery, phases=self._deadlines.records.phases)
         self._cores = settings.cores
         self._kind = kind_of(settings)
         board = context.scoreboard
@@ -165,13 +135,20 @@ class Worker:
         except HookExit as error:
             log(str(error))
             return error.exit_code
-        limit = self._settings.harakiri.harakiri
-        if limit and self._context.master_pid is None:
-            Watchdog(self._context.scoreboard, limit, log).start()
         patch_late(self._settings)
+        engine = self._make_engine()
+        self._guard.watch(engine)
         self._announce(WorkerState.IDLE)
-        accounting = self._accounting
-        engine = self._kind.make(
+        engine.run()
+        if self._kind.join is not None and self._settings.gevent.gevent_wait_for_hub:
+            self._kind.join(self._time_left())
+        self._reactor.close()
+        self._guard.end()
+        return self._exit_code
+
+    def _make_engine(self) -> Engine:
+        accounting, deadlines = self._accounting, self._deadlines
+        engine: Engine = self._kind.make(
             self._reactor,
             self.serve if self._context.after_request is None else self._serve_with_hook,
             self._finished,
@@ -179,12 +156,10 @@ class Worker:
             cores=self._cores,
             stack_size=self._settings.system.threads_stacksize * 1024,
             on_core=accounting.core_runs_here,
+            may_interrupt=deadlines.may_interrupt,
+            interrupted=deadlines.interrupted,
         )
-        engine.run()
-        if self._kind.join is not None and self._settings.gevent.gevent_wait_for_hub:
-            self._kind.join(self._time_left())
-        self._reactor.close()
-        return self._exit_code
+        return engine
 
     def _run_hooks(self) -> None:
         """What is to be done before this worker accepts; it is not ready while this takes time."""
@@ -229,7 +204,7 @@ class Worker:
         if environ["REMOTE_ADDR"] is None:
             environ["REMOTE_ADDR"] = connection.remote_addr
             environ["REMOTE_PORT"] = connection.remote_port
-        response = Response(connection, self._delivery, environ["REQUEST_METHOD"])
+        response = Response(connection, self._delivery, environ["REQUEST_METHOD"], core)
         if connection.body is not None:
             environ["wsgi.input"] = connection.body
         elif connection.live_length:
@@ -243,7 +218,29 @@ class Worker:
         accounting = self._accounting
         accounting.begin(environ, started, core, connection.fd)
         connection.may_hold = hold
-        outcome = handle_request(self._application, environ, response, self._failures)
+        deadlines = self._deadlines
+        running, watched = deadlines.running, deadlines.watched
+        running[core] = response
+        # In the `except` nothing but stores: see `deadlines`, another exception may be under way.
+        outcome: Outcome | None
+        try:
+            outcome = handle_request(self._application, environ, response, self._failures)
+            running[core] = None
+        except HarakiriTimeout:
+            running[core] = None
+            outcome, watched[core] = None, started
+        if watched[core]:
+            try:  # two exceptions at most are under way
+                try:
+                    deadlines.settle(core)
+                except HarakiriTimeout:
+                    deadlines.settle(core)
+            except HarakiriTimeout:
+                deadlines.settle(core)
+            outcome = deadlines.conclude(core, environ, response, outcome)
+            if outcome is TAKEN:
+                return self._come_back(connection, core)
+        assert outcome is not None
         now = reactor.now = monotonic()
         duration = self._last_duration = now - started
         accounting.count(response, duration, outcome)
@@ -294,10 +291,17 @@ class Worker:
             after()
         else:
             accounting.begin(environ, started, core, -1)  # the client has its answer
-            after()
+            self._guard.run(after, Response(connection, self._delivery, "", core), environ)
             accounting.end(core)
         reactor.now = monotonic()
         return reactor.now - started
+
+    def _come_back(self, connection: Connection, core: int) -> float:
+        """The request was given up, and somebody else has answered."""
+        self._guard.come_back(core)
+        self._reactor.abort(connection)
+        before, self._reactor.now = self._reactor.now, monotonic()
+        return self._reactor.now - before
 
     def _lost(self, connection: Connection) -> None:
         """The client left before its response, which was held, could be sent."""
@@ -412,7 +416,7 @@ class Worker:
             return True
         if self._stopping_since is None:
             return False
-        if self._reactor.is_over:
+        if self._reactor.is_over or self._guard.has_only_given_up(self._reactor.connections):
             return True
         mercy = self._settings.workers.worker_reload_mercy
         return bool(mercy) and monotonic() - self._stopping_since > mercy
@@ -443,21 +447,6 @@ def _send_all(connection: Connection, outcome: Outcome) -> Outcome:
     except ClientGone:
         return GONE
     return outcome
-
-
-def _codec(listener: Listener, settings: Settings) -> Codec:
-    limits = settings.http
-    deployment = Deployment(
-        multithread=settings.cores > 1,
-        multiprocess=settings.workers.processes > 1,
-        file_wrapper=not limits.wsgi_disable_file_wrapper,
-    )
-    base = base_environ(listener.server_name, listener.server_port, deployment)
-    if listener.protocol is Protocol.UWSGI:
-        return UwsgiCodec(base, max_head=limits.buffer_size)
-    return Http1Codec(
-        base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
-    )
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -38,15 +38,24 @@ _COPY_LIMIT = 16384
 _GATHER = 65536
 SWITCHING_PROTOCOLS = 101
 
+# What is written into `Delivery.phases`: shared.scoreboard.RequestPhase's numbers.
+RESPONDING, CLOSING = 1, 2
+
 _date = DateLine()
+# Phases of responses that no scoreboard is about.
+_NOWHERE = memoryview(bytearray(1))
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What all responses of a worker share. raise_write_errors: write() raises OSError when the client is gone."""
+    """What all responses of a worker share. raise_write_errors: write() raises OSError when the client is gone.
+
+    phases: for each core how far its request is, as the scoreboard has it (`RequestPhase`).
+    """
 
     flusher: Flusher
     raise_write_errors: bool = True
+    phases: memoryview = _NOWHERE
 
 
 class Response:
@@ -66,9 +75,10 @@ class Response:
     _length = -1
     _stream: BlockStream | None = None
 
-    def __init__(self, connection: Connection, delivery: Delivery, method: str) -> None:
-        self._connection = connection
-        self._delivery = delivery
+    def __init__(self, connection: Connection, delivery: Delivery, method: str, core: int = 0) -> None:
+        self.connection = connection
+        self.delivery = delivery
+        self.core = core
         self._is_head = method == "HEAD"
 
     # -- what the application calls ------------------------------------------------------------------------------------
@@ -119,7 +129,7 @@ class Response:
                 raise ValueError("two different Content-Length headers")
             self._length = int(value)
         elif special is CONNECTION and "close" in value.lower():
-            self._connection.keep_alive = False
+            self.connection.keep_alive = False
         return False
 
     def write(self, data: bytes) -> None:
@@ -130,18 +140,18 @@ class Response:
         try:
             self._write(data)
         except ClientGone:
-            if self._delivery.raise_write_errors:
+            if self.delivery.raise_write_errors:
                 raise
 
     def _write(self, data: bytes) -> None:
         if not self.started:
-            self._start(known=None)
+            self._start_stream()
         if self._stream is not None:  # write() from inside the iterable: what it yielded before goes first
             self._stream.write(data)
             return
         self._send_block(data)
-        if self._connection.outbox:
-            self._connection.send_until(HIGH_WATER)
+        if self.connection.outbox:
+            self.connection.send_until(HIGH_WATER)
 
     # -- what the server calls -----------------------------------------------------------------------------------------
 
@@ -163,18 +173,17 @@ class Response:
         else:
             self._send_stream(result)
 
-    def fail(self, status: int, text: str | None = None) -> bool:
+    def fail(self, status: int, text: str | None = None, kind: str = "text/plain; charset=utf-8") -> bool:
         """Answer with an error in place of the application, if nothing was sent; whether it could.
 
-        text: what the client reads, the status's name unless given.
+        text: what the client reads, the status's name unless given; kind: its Content-Type.
         """
         if self.started:
             return False
         self._head = None
         reason = reason_phrase(status)
         body = (reason if text is None else text).encode("utf-8", "replace")
-        kind = "text/plain" if text is None else "text/plain; charset=utf-8"
-        fields = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+        fields = [("Content-Type", "text/plain" if text is None else kind), ("Content-Length", str(len(body)))]
         self.start_response(f"{status} {reason}", fields)
         self._send_whole(body)
         return True
@@ -203,7 +212,7 @@ class Response:
             return
         self._start(known=len(body))
         head = self._take_head()
-        connection = self._connection
+        connection = self.connection
         if self._bodyless:
             connection.send(head)
             return
@@ -221,8 +230,13 @@ class Response:
     def _cut(self, body: bytes) -> bytes:
         """A body that does not match the Content-Length: too long is cut, too short ends the connection."""
         if len(body) < self._length:
-            self._connection.keep_alive = False
+            self.connection.keep_alive = False
         return body[: self._length]
+
+    def _start_stream(self) -> None:
+        """Complete the head of a body that comes in blocks: from now on nobody else may answer."""
+        self.delivery.phases[self.core] = RESPONDING
+        self._start(known=None)
 
     # -- the head ------------------------------------------------------------------------------------------------------
 
@@ -231,7 +245,7 @@ class Response:
         head = self._head
         if head is None:
             raise RuntimeError("the application did not call start_response() before its first block")
-        connection = self._connection
+        connection = self.connection
         facts = connection.facts
         assert facts is not None
         status = self.status
@@ -260,7 +274,7 @@ class Response:
 
     def _send_head(self, first: bytes) -> None:
         """Send the head that `_start` completed together with the first bytes of the body, already framed."""
-        self._connection.send(self._take_head() + first)
+        self.connection.send(self._take_head() + first)
 
     def _take_head(self) -> bytes:
         lines = self._head
@@ -277,7 +291,7 @@ class Response:
         if self._head is not None:
             self._send_head(framed)
         elif framed:
-            self._connection.send(framed)
+            self.connection.send(framed)
 
     def _frame(self, data: bytes) -> bytes:
         if self._bodyless:
@@ -299,11 +313,11 @@ class Response:
         else:
             last = b""
             if self._length >= 0 and self._body_left:
-                self._connection.keep_alive = False
+                self.connection.keep_alive = False
         if self._head is not None:
             self._send_head(last)
         elif last:
-            self._connection.send(last)
+            self.connection.send(last)
 
     # -- a file --------------------------------------------------------------------------------------------------------
 
@@ -318,7 +332,7 @@ class Response:
         self._body_left -= count
         self.sent_body += count
         self.via_sendfile = True
-        connection = self._connection
+        connection = self.connection
         if self._chunked and count:
             connection.send(b"%x\r\n" % count)
         if count:
@@ -328,6 +342,7 @@ class Response:
             connection.send(b"\r\n" + LAST_CHUNK if count else LAST_CHUNK)
         elif self._length >= 0 and self._body_left:
             connection.keep_alive = False
+        self.delivery.phases[self.core] = CLOSING
 
     # -- a stream ------------------------------------------------------------------------------------------------------
 
@@ -337,17 +352,19 @@ class Response:
         if first is not None and len(first) == self._length and not self.started:
             # What frameworks return: an iterator over one block, and its length. PEP 3333 has the rest asked for, too.
             self._send_whole(first)
+            self.delivery.phases[self.core] = CLOSING
             self._first_block(iterator)
             return
         if first is not None:
             if not self.started:
-                self._start(known=None)
+                self._start_stream()
             self._send_block(first)
             if not self._bodyless:  # else nobody will see the rest, which may have no end
-                stream = self._stream = BlockStream(self._connection, self._send_block, self._delivery.flusher)
+                stream = self._stream = BlockStream(self.connection, self._send_block, self.delivery.flusher)
                 stream.run(iterator, self)
                 self._stream = None
         self._finish()
+        self.delivery.phases[self.core] = CLOSING
 
     def _first_block(self, iterator: Iterator[bytes]) -> bytes | None:
         """The first block that is not empty; headers wait for it (PEP 3333)."""

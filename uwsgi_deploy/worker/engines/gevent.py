@@ -16,7 +16,9 @@ an empty `contextvars` context.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from select import POLLIN, POLLOUT
@@ -28,8 +30,10 @@ from gevent import monkey
 from gevent.hub import Waiter, get_hub
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.native import get_ident
 from uwsgi_deploy.net.watched import WatchedReactor
+from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.shared.stack_dump import GREENLETS_SIGNAL, tell
 from uwsgi_deploy.shared.stack_text import greenlets
 from uwsgi_deploy.worker.engines.lookout import LONGEST_HOLD, QUICK, Lookout, withdraw
@@ -93,7 +97,7 @@ class GeventEngine:
     """Runs at most `cores` requests on `reactor` until `stopped` says so; `serve` gets a connection and its core.
 
     on_core is called when a core comes into being, in the thread of all of them. stack_size has no meaning: greenlets
-    borrow the stack of their thread.
+    borrow the stack of their thread. may_interrupt, interrupted: see `deadlines.Deadlines`.
     """
 
     def __init__(
@@ -106,6 +110,8 @@ class GeventEngine:
         cores: int,
         stack_size: int = 0,  # noqa: ARG002
         on_core: Callable[[int], object] = lambda _core: None,
+        may_interrupt: Callable[[int, float, FrameType | None], bool] = lambda _core, _started, _frame: False,
+        interrupted: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._held = reactor, serve, stopped, held
         self._on_core, self._ready = on_core, reactor.ready
@@ -122,6 +128,10 @@ class GeventEngine:
         self._since = 0.0
         self._over = False
         self._appetite = reactor.appetite
+        self._may_interrupt, self._interrupted = may_interrupt, interrupted
+        self._overdue: deque[tuple[int, float]] = deque()
+        self._asides: deque[Callable[[], object]] = deque()
+        self._call = self._hub.loop.async_(ref=False)
         self._watcher = self._hub.loop.io(reactor.fileno(), _READ)
         self._timer = self._hub.loop.timer(_TICK, _TICK)
         self._ticks_at = 0.0
@@ -132,6 +142,7 @@ class GeventEngine:
 
     def run(self) -> None:
         """Serve until told to stop; the calling greenlet waits meanwhile."""
+        self._call.start(self._called)
         self._watcher.start(self._round)
         self._asked.start(self._show)
         self._hub.loop.run_callback(self._round)  # the others are told that this worker is there
@@ -139,7 +150,7 @@ class GeventEngine:
             while not self._over:
                 self._hub.switch()
         finally:
-            for watcher in (self._watcher, self._timer, self._asked):
+            for watcher in (self._watcher, self._timer, self._asked, self._call):
                 watcher.stop()
                 watcher.close()
 
@@ -281,3 +292,32 @@ class GeventEngine:
         while outermost is not None and outermost is not one.frame:
             outermost = outermost.f_back
         return innermost if outermost is not None else None
+
+    def interrupt(self, core: int, started: float) -> bool:
+        """See `engine.Engine`. Who waits in the hub gets the exception there; who keeps the thread busy is interrupted
+        by a signal, as any main thread."""
+        one = self._cores.get(core)
+        if one is None or one in self._parked:
+            return False
+        if one.gr_frame is None:
+            signal.pthread_kill(self._thread, INTERRUPT)
+        else:
+            self._overdue.append((core, started))
+            self._call.send()
+        return True
+
+    def aside(self, task: Callable[[], object]) -> None:
+        """Run a function in a greenlet of its own, soon; called from any thread."""
+        self._asides.append(task)
+        self._call.send()
+
+    def _called(self) -> None:
+        """In the hub: another thread wants something."""
+        while self._asides:
+            gevent.spawn(self._asides.popleft())
+        while self._overdue:
+            core, started = self._overdue.popleft()
+            one = self._cores.get(core)
+            if one is not None and one not in self._parked and self._may_interrupt(core, started, one.gr_frame):
+                self._interrupted(core)
+                one.throw(HarakiriTimeout)

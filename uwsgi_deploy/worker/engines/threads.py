@@ -13,17 +13,27 @@ together (`worker.held`); the lookout sends them when a request lasts.
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from select import poll  # bound before an application can replace it (gevent)
+from time import monotonic
+from types import FrameType
 from typing import TypeAlias
 
+from uwsgi_deploy.errors import HarakiriTimeout
+from uwsgi_deploy.native import get_ident
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.net.reactor import Reactor
+from uwsgi_deploy.process.signals import INTERRUPT
+from uwsgi_deploy.worker import injection
 from uwsgi_deploy.worker.engines.lookout import LONGEST_HOLD, QUICK, Lookout, withdraw
 from uwsgi_deploy.worker.held import HeldResponses
 
 _JOIN_TIMEOUT = 1.0
+# A thread that waits for its client comes back to Python code this often, where it can be interrupted. Seconds.
+_WAIT_SLICE = 0.2
 
 # Runs one request on a core, whose response may be held if the flag says so; returns how long it took, in seconds.
 Serve: TypeAlias = Callable[[Connection, int, bool], float]
@@ -33,7 +43,11 @@ def wait(fd: int, events: int, timeout: float) -> bool:
     """Block this thread until `fd` is ready for `events` (poll's constants); False after `timeout` seconds."""
     poller = poll()
     poller.register(fd, events)
-    return bool(poller.poll(timeout * 1000))
+    deadline = monotonic() + timeout
+    while (left := deadline - monotonic()) > _WAIT_SLICE:
+        if poller.poll(_WAIT_SLICE * 1000):
+            return True
+    return bool(poller.poll(max(left, 0.0) * 1000))
 
 
 class ThreadsEngine:
@@ -41,6 +55,7 @@ class ThreadsEngine:
 
     stack_size: bytes of the stack of each thread; 0 leaves it to the system.
     on_core: called once by the thread of each core, before its first request, with the core's index.
+    may_interrupt, interrupted: see `deadlines.Deadlines`.
     """
 
     def __init__(
@@ -53,9 +68,15 @@ class ThreadsEngine:
         cores: int,
         stack_size: int = 0,
         on_core: Callable[[int], object] = lambda _core: None,
+        may_interrupt: Callable[[int, float, FrameType | None], bool] = lambda _core, _started, _frame: False,
+        interrupted: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._cores = reactor, serve, stopped, cores
         self._held, self._on_core, self._stack_size = held, on_core, stack_size
+        self._may_interrupt, self._interrupted = may_interrupt, interrupted
+        self._main = get_ident()
+        self._core_of: dict[int, int] = {}
+        self._thread_of: dict[int, int] = {}
         self._leadership = threading.Lock()
         self._lookout = Lookout(held.flush if cores == 1 else self._rescue)
         self._quick = False
@@ -77,10 +98,44 @@ class ThreadsEngine:
         for thread in threads:
             thread.join(_JOIN_TIMEOUT)  # a core that is stuck in its request goes with the process
 
+    # -- from outside --------------------------------------------------------------------------------------------------
+
+    def core_here(self) -> int | None:
+        """See `engine.Engine`."""
+        return self._core_of.get(get_ident())
+
+    def frame_of(self, core: int) -> FrameType | None:
+        """See `engine.Engine`."""
+        thread = self._thread_of.get(core)
+        return None if thread is None else sys._current_frames().get(thread)
+
+    def interrupt(self, core: int, started: float) -> bool:
+        """See `engine.Engine`. The main thread interrupts itself, in its handler of this signal, which ends what it
+        waits in; other threads get their exception when they are back in Python code."""
+        thread = self._thread_of.get(core)
+        if thread is None:
+            return False
+        if thread == self._main:
+            signal.pthread_kill(thread, INTERRUPT)
+            return True
+        if not self._may_interrupt(core, started, sys._current_frames().get(thread)):
+            return False
+        injection.raise_in(thread, HarakiriTimeout)
+        self._interrupted(core)
+        return True
+
+    # -- serving -------------------------------------------------------------------------------------------------------
+
+    def _settle_here(self, core: int) -> None:
+        """The calling thread is `core`."""
+        thread = get_ident()
+        self._core_of[thread], self._thread_of[core] = core, thread
+        self._on_core(core)
+
     def _run_alone(self) -> None:
         reactor, serve, stopped = self._reactor, self._serve, self._stopped
         ready = reactor.ready
-        self._on_core(0)
+        self._settle_here(0)
         while not stopped():
             reactor.poll()
             if len(ready) > 1:
@@ -112,7 +167,7 @@ class ThreadsEngine:
 
     def _run_core(self, core: int) -> None:
         ready = self._reactor.ready
-        self._on_core(core)
+        self._settle_here(core)
         while True:
             try:
                 connection = ready.popleft()

@@ -1,0 +1,134 @@
+"""What guards a worker against late requests, put together: deadlines, watchdog, reports, and the last resort.
+
+The last resort is for a request that nobody can reach: its client is answered in the place of its core, and the master,
+which sees that, has a successor serve. Without a master the process ends.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from collections.abc import Callable, Sized
+from time import monotonic
+
+from uwsgi_deploy.api.deadlines import install
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.errors import HarakiriTimeout
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.process.exit_codes import ExitCode
+from uwsgi_deploy.process.signals import INTERRUPT
+from uwsgi_deploy.protocol.messages import Environ
+from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.worker import substitute
+from uwsgi_deploy.worker.accounting import Accounting
+from uwsgi_deploy.worker.deadlines import Deadlines
+from uwsgi_deploy.worker.engines.engine import Engine
+from uwsgi_deploy.worker.evidence import Evidence
+from uwsgi_deploy.worker.reporting import Reporting
+from uwsgi_deploy.worker.watchdog import Watchdog
+from uwsgi_deploy.wsgi.lifecycle import SERVED, TIMED_OUT
+from uwsgi_deploy.wsgi.response import CLOSING, Response
+
+_LOG = 2
+# Seconds that reports may take to be delivered when the process ends.
+_LAST_REPORTS = 1.0
+
+
+class Guard:
+    """See the module. Made with the worker; nothing is watched before `watch`. alone: there is no master."""
+
+    def __init__(
+        self, settings: Settings, scoreboard: Scoreboard, wid: int, accounting: Accounting, *, alone: bool
+    ) -> None:
+        self._settings, self._scoreboard, self._wid = settings, scoreboard, wid
+        self._accounting, self._alone, self._born = accounting, alone, monotonic()
+        self.deadlines = Deadlines(settings.harakiri, accounting.cores, log)
+        if self.deadlines.routes.paths:
+            accounting.use_routes(self.deadlines.limit_of_path)
+        self._reporting: Reporting | None = None
+        # Requests that do not end, whose clients were answered; and these clients, as long as they may take to read.
+        self._given_up = 0
+        self._severed: list[substitute.Severed] = []
+
+    def watch(self, engine: Engine) -> None:
+        """From now on late requests are seen to, and applications may set deadlines. In the main thread."""
+        deadlines, scoreboard = self.deadlines, self._scoreboard
+        deadlines.core_here = engine.core_here
+        self._reporting = Reporting(self._settings, log, aside=getattr(engine, "aside", None))
+        name = "gevent" if self._settings.gevent.gevent else "prefork" if scoreboard.cores == 1 else "threads"
+        watchdog = Watchdog(
+            deadlines,
+            engine,
+            Evidence(scoreboard, self._wid, deadlines, engine, engine_name=name, born=self._born),
+            self._reporting,
+            grace=self._settings.harakiri.harakiri_graceful_timeout,
+            give_up=self._give_up,
+            record=scoreboard.record(self._wid),
+            alone=self._alone,
+        )
+        signal.signal(INTERRUPT, deadlines.on_signal)
+        install(deadlines)
+        watchdog.start()
+
+    def end(self) -> None:
+        """The worker has served its last request."""
+        if self._reporting is not None:
+            self._reporting.drain(_LAST_REPORTS)
+
+    def run(self, function: Callable[[], object], response: Response, environ: Environ) -> None:
+        """Run something of the application's under the deadline of a request that has its answer, `response`'s."""
+        deadlines, core = self.deadlines, response.core
+        response.started = True
+        deadlines.records.phases[core] = CLOSING
+        deadlines.running[core] = response
+        try:
+            function()
+            deadlines.running[core] = None
+        except HarakiriTimeout:
+            deadlines.running[core] = None
+        if deadlines.watched[core]:  # as in `Worker.serve`
+            try:
+                try:
+                    deadlines.settle(core)
+                except HarakiriTimeout:
+                    deadlines.settle(core)
+            except HarakiriTimeout:
+                deadlines.settle(core)
+            deadlines.conclude(core, environ, response, SERVED)
+
+    # -- the last resort -----------------------------------------------------------------------------------------------
+
+    def _give_up(self, core: int, started: float, response: Response, phase: int) -> None:
+        """On the watchdog's thread: this request does not end. phase: before it was marked as answered."""
+        accounting, connection = self._accounting, response.connection
+        environ, facts = connection.environ, connection.facts
+        self._given_up += 1
+        if self.deadlines.records.descriptors[core] >= 0 and environ is not None and facts is not None:
+            severed = substitute.answer(response, environ, phase)
+            self._severed.append(severed)
+            answer, duration = severed.answer, monotonic() - started
+            accounting.count(answer, duration, TIMED_OUT)
+            if accounting.logs_all or (accounting.logs_some and accounting.wants_line(answer.status, duration)):
+                accounting.log(environ, facts, answer, started=started, duration=duration, core=core, outcome=TIMED_OUT)
+        if self._alone:
+            self._end_process()
+        else:
+            self._scoreboard.announce()
+
+    def _end_process(self) -> None:
+        """There is no successor, but a supervisor perhaps."""
+        faulthandler.dump_traceback(file=_LOG, all_threads=True)
+        log(f"Killing the current process (pid: {os.getpid()})...")
+        log("*** run with a master, which replaces a worker that is stuck, and lets its other requests end ***")
+        self.end()
+        os._exit(ExitCode.FAILED)
+
+    def come_back(self, core: int) -> None:
+        """A core is back from a request that was given up: its client was answered, its line is in the log."""
+        self._accounting.end(core)
+        self._given_up -= 1
+
+    def has_only_given_up(self, connections: Sized) -> bool:
+        """Whether nothing else is left to be done for the worker's clients."""
+        return bool(self._given_up) and len(connections) <= self._given_up

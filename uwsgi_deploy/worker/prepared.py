@@ -1,0 +1,64 @@
+"""What is the same in all workers, made before they are forked: sockets with their codecs, limits, the flusher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.settings import HookSettings, Settings
+from uwsgi_deploy.net.acceptor import Endpoint
+from uwsgi_deploy.net.connection import Limits
+from uwsgi_deploy.net.flusher import Flusher
+from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.protocol.http1 import Http1Codec
+from uwsgi_deploy.protocol.messages import Codec
+from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
+from uwsgi_deploy.types import Protocol
+from uwsgi_deploy.wsgi.environ import Deployment, base_environ
+from uwsgi_deploy.wsgi.response import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is the same in all workers. Made before they are forked, so that they share the memory of it.
+
+    has_hooks: whether any option about hooks is set; running none would copy 100 KB in each worker.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    limits: Limits
+    delivery: Delivery
+    has_hooks: bool
+
+
+def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
+    """Make what workers share; nothing of it is a process's own yet."""
+    http = settings.http
+    return Prepared(
+        endpoints=tuple(Endpoint(listener.socket, _codec(listener, settings)) for listener in listeners),
+        limits=Limits(
+            header_timeout=http.header_timeout,
+            body_timeout=http.body_timeout,
+            keepalive_timeout=http.http_keepalive_timeout,
+            send_timeout=http.send_timeout,
+            post_buffering=http.post_buffering,
+            limit_post=http.limit_post,
+        ),
+        delivery=Delivery(Flusher(), raise_write_errors=not http.disable_write_exception),
+        has_hooks=settings.hooks != HookSettings(),
+    )
+
+
+def _codec(listener: Listener, settings: Settings) -> Codec:
+    limits = settings.http
+    deployment = Deployment(
+        multithread=settings.cores > 1,
+        multiprocess=settings.workers.processes > 1,
+        file_wrapper=not limits.wsgi_disable_file_wrapper,
+    )
+    base = base_environ(listener.server_name, listener.server_port, deployment)
+    if listener.protocol is Protocol.UWSGI:
+        return UwsgiCodec(base, max_head=limits.buffer_size)
+    return Http1Codec(
+        base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
+    )

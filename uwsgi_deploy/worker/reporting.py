@@ -1,0 +1,47 @@
+"""The worker's way to `reports.filing`, which is loaded with the first report and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.reports.incident import Incident
+
+_FILING = "uwsgi_deploy.reports.filing"
+
+
+class Reporting:
+    """write: to the log. aside: see `reports.filing`; None where cores are threads."""
+
+    def __init__(
+        self, settings: Settings, write: Callable[[str], None], *, aside: Callable[..., object] | None
+    ) -> None:
+        self._settings, self._write, self._aside = settings, write, aside
+        self._filing: Any = None
+
+    def file(self, incident: Incident) -> str:
+        """Have a report made; its id. Returns at once."""
+        report_id: str = self._get().file(incident)
+        return report_id
+
+    def completed(self, report_id: str, *, status: int, age: float) -> None:
+        """The request of a report went on, and is over after `age` seconds."""
+        follow_up = getattr(self._get(), "follow_up", None)
+        if follow_up is None:
+            self._write(f"HARAKIRI: the request of report {report_id} has ended after {age:.1f} s, status {status}")
+        else:
+            follow_up(report_id, outcome="completed", status=status, age=age)
+
+    def drain(self, timeout: float) -> None:
+        """Wait until all reports are delivered, at most `timeout` seconds."""
+        drain = getattr(self._filing, "drain", None)
+        if drain is not None:
+            drain(timeout)
+
+    def _get(self) -> Any:
+        if self._filing is None:
+            filing = import_module(_FILING)
+            self._filing = filing.Filing(self._settings, self._write, aside=self._aside)
+        return self._filing
