@@ -11,10 +11,15 @@ from uwsgi_deploy.process.exit_codes import ExitCode
 
 PROGRAM = """
 import re, sys
+from uwsgi_deploy.config.settings import HarakiriSettings
 from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.worker.deadlines import Deadlines
 from uwsgi_deploy.worker.watchdog import Watchdog
 sys.setswitchinterval(1000)
-Watchdog(Scoreboard(1), 0.2, print).start()
+scoreboard = Scoreboard(1)
+deadlines = Deadlines(HarakiriSettings(harakiri=0.2), scoreboard.core_records(1), print)
+record = scoreboard.record(1)
+Watchdog(deadlines, None, None, None, grace=0.1, give_up=print, record=record, alone=True).start()
 re.match(r"(a+)+$", "a" * 60 + "b")
 """
 
@@ -28,4 +33,4 @@ def test_first_request_may_hold_the_interpreter_before_the_thread_ran() -> None:
     )
     assert done.returncode == ExitCode.FAILED
     assert "in match" in done.stderr
-    assert time.monotonic() - started >= 0.2
+    assert time.monotonic() - started >= 0.3
