@@ -30,8 +30,8 @@ HANDLED = (
 )
 
 # Has a worker look whether the request in its main thread is overdue (`worker.deadlines`). A real-time signal, which
-# applications hardly ever use; the next one after `shared.stack_dump`'s.
-INTERRUPT = int(signal.SIGRTMIN) + 9
+# applications hardly ever use; the next one after the two of `shared.stack_dump`.
+INTERRUPT = int(signal.SIGRTMIN) + 10
 
 # What tells a server to end or reload: a worker has its own handlers for these.
 LIFE = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)

@@ -16,8 +16,10 @@ import pytest
 from uwsgi_deploy.api import deadlines as api
 from uwsgi_deploy.config.settings import HarakiriSettings
 from uwsgi_deploy.errors import HarakiriTimeout
+from uwsgi_deploy.process import signals
 from uwsgi_deploy.protocol.messages import Facts
 from uwsgi_deploy.reports.incident import Incident, Kind, Outcome
+from uwsgi_deploy.shared import stack_dump
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
 from uwsgi_deploy.worker import injection
 from uwsgi_deploy.worker.deadlines import Deadlines, is_interruptible
@@ -552,3 +554,8 @@ def test_the_thread_is_woken_by_a_nearer_deadline_only() -> None:
     assert rung == []
     bench.deadlines.enter(5)
     assert rung == [True]
+
+
+def test_signals_between_master_and_workers_are_all_different() -> None:
+    numbers = [signals.INTERRUPT, stack_dump.DUMP_SIGNAL, stack_dump.GREENLETS_SIGNAL, *signals.HANDLED]
+    assert len(set(numbers)) == len(numbers)
