@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.client import RawClient
-from tests.support.engines import each_engine
+from tests.support.engines import each_engine, prefork_and_gevent, threads_and_gevent
 from tests.support.server import ServerProcess
 from uwsgi_deploy.protocol.websocket import Messages, Opcode, accept_key, mask
 
@@ -93,7 +93,7 @@ def test_functions_of_the_uwsgi_module(engine: tuple[str, ...]) -> None:
         assert server.get("/").body == b"served 2"
 
 
-@each_engine
+@threads_and_gevent
 def test_simple_websocket(engine: tuple[str, ...]) -> None:
     """The library under flask-sock and python-socketio finds its socket; its own client talks to it."""
     simple_websocket = pytest.importorskip("simple_websocket")
@@ -112,7 +112,7 @@ def test_simple_websocket(engine: tuple[str, ...]) -> None:
         assert server.get("/").body == b"served 2"
 
 
-@each_engine
+@prefork_and_gevent
 def test_flask_sock(engine: tuple[str, ...]) -> None:
     pytest.importorskip("flask_sock")
     simple_websocket = pytest.importorskip("simple_websocket")
@@ -126,7 +126,7 @@ def test_flask_sock(engine: tuple[str, ...]) -> None:
         assert "Traceback" not in server.log
 
 
-@each_engine
+@threads_and_gevent
 def test_raw_socket(engine: tuple[str, ...]) -> None:
     """Any other protocol: what came right behind the request is not lost, and the server adds nothing."""
     with ServerProcess(*OPTIONS, *engine) as server:
@@ -154,21 +154,19 @@ def test_socket_that_outlives_its_request() -> None:
         assert client.socket.recv(1) == b""
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\n\r\n",
-    ],
-    ids=["h2c", "websocket", "not asked for"],
+HEADS = (
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA",
+    b"Connection: Upgrade\r\nUpgrade: websocket",
+    b"Upgrade: websocket",
 )
-@each_engine
-def test_ordinary_answer(engine: tuple[str, ...], head: bytes) -> None:
+
+
+@prefork_and_gevent
+def test_ordinary_answer(engine: tuple[str, ...]) -> None:
     """An application that does not take the connection answers as ever, and the connection stays."""
     with ServerProcess(*OPTIONS, *engine) as server, server.connect() as client:
-        for number in range(1, 4):
-            client.send(head)
+        for number, head in enumerate(HEADS * 2, 1):
+            client.send(b"GET / HTTP/1.1\r\nHost: t\r\n%b\r\n\r\n" % head)
             response = client.receive()
             assert (response.status, response.body) == (200, b"served %d" % number)
             assert response.header("connection") is None
@@ -187,7 +185,7 @@ def test_socket_is_offered_to_upgrades_only() -> None:
         assert "this is no request of HTTP/1.1 with an Upgrade field" in server.log
 
 
-@each_engine
+@prefork_and_gevent
 def test_application_that_fails(engine: tuple[str, ...]) -> None:
     """The traceback is in the log, the client gets 1011 and no HTML, the worker serves on."""
     with ServerProcess(*OPTIONS, *engine) as server:
@@ -198,7 +196,22 @@ def test_application_that_fails(engine: tuple[str, ...]) -> None:
         assert server.get("/").status == 200
 
 
-@each_engine
+@prefork_and_gevent
+def test_application_that_says_it_is_done(engine: tuple[str, ...]) -> None:
+    """With the exceptions that other servers understand."""
+    with ServerProcess(*OPTIONS, *engine) as server:
+        for path in ("/as-for-werkzeug", "/as-for-gunicorn"):
+            with talk(server, path) as ws:
+                assert ws.answer.status == 101
+                assert ws.ended()
+            server.wait_for_log(rf"GET {path} => generated \d+ bytes in \d+ msecs \(HTTP/1.1 101\)")
+        assert "Traceback" not in server.log
+        with talk(server, "/fails") as ws:
+            assert ws.hear() == (CLOSE, b"\x03\xf3")
+        server.wait_for_log("^Traceback")
+
+
+@prefork_and_gevent
 def test_peer_that_breaks_the_rules(engine: tuple[str, ...]) -> None:
     with ServerProcess(*OPTIONS, *engine, "--websockets-max-size", "1") as server:
         with talk(server, "/uwsgi") as ws:
@@ -213,7 +226,7 @@ def test_peer_that_breaks_the_rules(engine: tuple[str, ...]) -> None:
         assert server.get("/").status == 200
 
 
-@each_engine
+@threads_and_gevent
 def test_silent_peer(engine: tuple[str, ...]) -> None:
     """It is pinged; one that answers is kept, one that does not is given up."""
     options = ("--websockets-ping-freq", "0.3", "--websockets-pong-tolerance", "0.5")
@@ -228,7 +241,7 @@ def test_silent_peer(engine: tuple[str, ...]) -> None:
         server.wait_for_log(r"^no PONG received in 0\.5 seconds !!!$")
 
 
-@each_engine
+@threads_and_gevent
 def test_not_blocking(engine: tuple[str, ...]) -> None:
     """websocket_recv_nb gives b"" until a message is whole."""
     with ServerProcess(*OPTIONS, *engine) as server, talk(server, "/polls") as ws:
@@ -238,7 +251,7 @@ def test_not_blocking(engine: tuple[str, ...]) -> None:
         assert ws.hear() == (CLOSE, b"\x03\xe8")
 
 
-@each_engine
+@prefork_and_gevent
 def test_harakiri_leaves_conversations_alone(engine: tuple[str, ...]) -> None:
     """They may last for hours; other requests of the worker still have their deadline."""
     with ServerProcess(*OPTIONS, *engine, "--harakiri", "1") as server, talk(server, "/uwsgi") as ws:
@@ -267,7 +280,7 @@ def test_reload_ends_conversations(engine: tuple[str, ...], path: str) -> None:
         assert server.stop() == 0
 
 
-@each_engine
+@threads_and_gevent
 def test_clients_that_vanish(engine: tuple[str, ...]) -> None:
     """A reset in the middle is an OSError for the application and nothing for anybody else, caught or not."""
     with ServerProcess(*OPTIONS, *engine) as server:

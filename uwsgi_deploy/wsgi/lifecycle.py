@@ -27,6 +27,8 @@ class Outcome(Enum):
     TAKEN = "its time was over; somebody else has answered, or cut the connection"
 
 
+# How libraries that took the connection over tell Werkzeug's and gunicorn's servers that there is nothing left to do.
+DONE = (ConnectionError, StopIteration)
 # Python 3.11 looks an enum's member up with a function call; on the request path these names are used instead.
 SERVED, FAILED, UNREADABLE, CUT, GONE, TIMED_OUT, TAKEN = Outcome
 
@@ -55,6 +57,9 @@ def handle_request(application: Application, environ: Environ, response: Respons
     except HarakiriTimeout:
         raise
     except BaseException as error:
+        if response.gave_way and isinstance(error, DONE):
+            response.send(())
+            return SERVED
         failures.note(error, environ)
         return _answer_error(response, 500, failures.page(error, environ))
     return SERVED

@@ -91,7 +91,7 @@ class RawStream:
         self.response.status = SWITCHING_PROTOCOLS  # whatever it has said since
         self.at_end(False)
 
-    def _fail(self, _status: int, _text: str | None = None) -> bool:
+    def _fail(self, *_answer: object) -> bool:
         """In place of an error page: the application raised."""
         self.response.status = SWITCHING_PROTOCOLS
         self.at_end(True)

@@ -64,6 +64,7 @@ class Response:
     # Defaults live in the class, so that making a response for each request sets three attributes and not a dozen.
     status = 0
     started = False
+    gave_way = False
     sent_body = 0
     head_size = 0
     header_count = 0
@@ -188,12 +189,13 @@ class Response:
         self._send_whole(body)
         return True
 
-    def give_way(self, send: Callable[[Iterable[bytes]], None], fail: Callable[[int, str | None], bool]) -> None:
+    def give_way(self, send: Callable[[Iterable[bytes]], None], fail: Callable[..., bool]) -> None:
         """The application took the connection over (`raw_stream`): from now on the server writes nothing on it.
 
         send, fail: called in place of this object's methods; an instance's attribute comes before its class's.
         """
-        self.started, self.status, self._length = True, SWITCHING_PROTOCOLS, 0
+        self.started = self.gave_way = True
+        self.status, self._length = SWITCHING_PROTOCOLS, 0
         self.send, self.fail = send, fail  # type: ignore[method-assign,assignment]
         self.write = _drop  # type: ignore[method-assign,assignment]
 

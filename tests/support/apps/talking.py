@@ -113,6 +113,17 @@ def outlive(environ: Environ, start_response: Callable[..., Any]) -> Iterable[by
     return []
 
 
+def drops(error: type[Exception]) -> Callable[[Environ, Callable[..., Any]], Iterable[bytes]]:
+    """As python-engineio tells Werkzeug's and gunicorn's servers to forget a connection."""
+
+    def route(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with environ["werkzeug.socket"] as socket:
+            socket.sendall(SWITCH)
+        raise error
+
+    return route
+
+
 def offered(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     socket = environ.get("werkzeug.socket")
     shown = str(socket is not None) + (f" {socket.getpeername()[0]}" if socket is not None else "")
@@ -128,6 +139,8 @@ ROUTES: dict[str, Callable[[Environ, Callable[..., Any]], Iterable[bytes]]] = {
     "/raw": raw,
     "/outlive": outlive,
     "/offered": offered,
+    "/as-for-werkzeug": drops(ConnectionError),
+    "/as-for-gunicorn": drops(StopIteration),
 }
 
 
