@@ -6,15 +6,19 @@ import base64
 import os
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.support.client import RawClient
+from tests.integration.test_nginx import NGINX
+from tests.support.client import BadResponse, RawClient
 from tests.support.engines import each_engine, prefork_and_gevent, threads_and_gevent
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
 from uwsgi_deploy.protocol.websocket import Messages, Opcode, accept_key, mask
 
 OPTIONS = ("--http-socket", "127.0.0.1:0", "--module", "talking")
@@ -315,3 +319,80 @@ def test_messages_is_what_the_client_uses() -> None:
     key = b"abcd"
     messages.feed(b"\x81\x82" + key + mask(b"hi", key))
     assert messages.next() == (Opcode.TEXT, b"hi")
+
+
+NGINX_CONFIGURATION = """
+daemon off;
+{user}
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    uwsgi_temp_path {folder}/uwsgi;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen unix:{folder}/proxy.nginx;
+        location / {{
+            proxy_pass http://{http};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+        }}
+    }}
+    server {{
+        listen unix:{folder}/uwsgi.nginx;
+        location / {{
+            uwsgi_pass {uwsgi};
+            uwsgi_param REQUEST_METHOD $request_method;
+            uwsgi_param PATH_INFO $document_uri;
+            uwsgi_param QUERY_STRING $query_string;
+            uwsgi_param SERVER_PROTOCOL $server_protocol;
+            uwsgi_param CONTENT_LENGTH $content_length;
+            uwsgi_param SERVER_NAME $server_name;
+            uwsgi_param SERVER_PORT $server_port;
+        }}
+    }}
+}}
+"""
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+def test_behind_nginx(tmp_path: Path) -> None:
+    """`proxy_pass` and `uwsgi_pass` both switch protocols, for the module's functions and for libraries."""
+    assert NGINX is not None
+    sockets = ("--http-socket", "127.0.0.1:0", "--socket", "127.0.0.1:0", "--module", "talking")
+    with ServerProcess(*sockets, "--gevent", "20") as server, ExitStack() as stack:
+        speaks = {
+            "HTTP" if _speaks_http(address) else "uwsgi": f"{address[0]}:{address[1]}" for address in server.addresses
+        }
+        user = "user root;" if os.getuid() == 0 else ""
+        text = NGINX_CONFIGURATION.format(folder=tmp_path, user=user, http=speaks["HTTP"], uwsgi=speaks["uwsgi"])
+        (tmp_path / "nginx.conf").write_text(text)
+        nginx = subprocess.Popen([NGINX, "-p", tmp_path, "-c", tmp_path / "nginx.conf"], stderr=subprocess.DEVNULL)
+        stack.callback(nginx.wait, 10)
+        stack.callback(nginx.terminate)
+        wait_until(lambda: (tmp_path / "uwsgi.nginx").is_socket(), 20, what="nginx to listen")
+        for way in ("proxy", "uwsgi"):
+            for path in ("/uwsgi", "/simple"):
+                with RawClient(str(tmp_path / f"{way}.nginx")) as client:
+                    ws = Talk(client, path)
+                    assert ws.answer.status == 101, (way, path)
+                    ws.say(Opcode.TEXT, way.encode())
+                    assert ws.hear() == (Opcode.TEXT, way.upper().encode())
+                    ws.say(CLOSE, b"\x03\xe8")
+                    assert ws.hear() == (CLOSE, b"\x03\xe8")
+        server.wait_for_log(r"\(HTTP/1.[01] 101\)", count=4)
+
+
+def _speaks_http(address: tuple[str, int]) -> bool:
+    with RawClient(address) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        try:
+            return client.receive().status == 200
+        except BadResponse:
+            return False
