@@ -82,7 +82,7 @@ def build(report_id: str, incident: Incident, settings: Settings) -> Report:
         "waiting_on": waiting.fields() if waiting is not None else None,
         "hint": hint(incident, waiting, _function(guilty)),
         "stack": stack_fields(stack, territory, sources),
-        "other_threads": collapsed(incident.others, territory),
+        "other_threads": collapsed(incident.others, territory, redactor),
         "db": _database(notes, redactor),
         "calls": _calls(notes, redactor),
         "concurrency": _concurrency(incident, settings, redactor),

@@ -6,12 +6,13 @@ patched there (locks, sockets, the queues of libraries) belongs to the hub. Whoe
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import TypeAlias
 
-from uwsgi_deploy.reports.native import native, sockets_are_patched
+from uwsgi_deploy.native import allocate_lock, start_new_thread
 from uwsgi_deploy.reports.report import Report
 from uwsgi_deploy.reports.sinks.sink import Sink
 
@@ -34,7 +35,7 @@ class Lane:
     ) -> None:
         self.name, self.since, self.limit = name, 0.0, 0.0
         self._write, self._on_end, self._aside = write, on_end, aside
-        self._lock = native("_thread", "allocate_lock")()  # never held over anything that can switch greenlets
+        self._lock = allocate_lock()  # never held over anything that can switch greenlets
         self._waiting: deque[tuple[Sink, Report]] = deque()
         self._runs = False
         self._complained_of = 0.0
@@ -72,7 +73,7 @@ class Lane:
         if self._aside is not None and sockets_are_patched():
             self._aside(self._run)
         else:
-            native("_thread", "start_new_thread")(self._run, ())
+            start_new_thread(self._run, ())
 
     def _run(self) -> None:
         while True:
@@ -88,3 +89,9 @@ class Lane:
                 self._write(f"HARAKIRI: {self.name} has failed with report {report['id']}: {error!r}")
             self.since = 0.0
             self._on_end(self.name, report["id"])
+
+
+def sockets_are_patched() -> bool:
+    """Whether a blocking call of the application's switches to another greenlet. gevent is not imported for this."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("socket"))

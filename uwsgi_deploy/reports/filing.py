@@ -17,11 +17,11 @@ from time import monotonic
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.native import allocate_lock, start_new_thread
 from uwsgi_deploy.reports.archive import Archive, what
 from uwsgi_deploy.reports.delivery import Aside, Lane
 from uwsgi_deploy.reports.ids import new_id
 from uwsgi_deploy.reports.incident import Incident
-from uwsgi_deploy.reports.native import native
 from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.reports.report import Report
 from uwsgi_deploy.reports.sinks import chosen_sinks
@@ -76,11 +76,11 @@ class Filing:
         self._settings, self._write, self._aside = settings, write, aside
         self._server = server or (os.getppid() if settings.workers.master else os.getpid())
         self._queue: SimpleQueue[_Filed | _Ended | _Taken | _CatchUp] = SimpleQueue()
-        self._starting = native("_thread", "allocate_lock")()
+        self._starting = allocate_lock()
         self._lanes: dict[str, Lane] = {}
         # Reports that sinks have, with the names of their lanes. Changed by the thread only.
         self._open: dict[str, tuple[Report, set[str]]] = {}
-        self._lock = native("_thread", "allocate_lock")()
+        self._lock = allocate_lock()
         self._unfinished = 0
 
     def file(self, incident: Incident) -> str:
@@ -120,7 +120,7 @@ class Filing:
             self._unfinished += 1
         self._queue.put(item)
         if self._starting.acquire(False):  # once, and never released
-            native("_thread", "start_new_thread")(self._run, ())
+            start_new_thread(self._run, ())
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 

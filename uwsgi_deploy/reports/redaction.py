@@ -25,6 +25,7 @@ NEVER = frozenset({"HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "HTTP_COOKI
 # user:password@ in an address.
 _USERINFO = re.compile(r"(?<=://)[^/\s@]*@")
 _ADDRESS_QUERY = re.compile(r"(\w+://[^\s?#]*)[?#][^\s]*")
+_PATH_QUERY = re.compile(r"\?\S+")
 # What passwords are reset and sessions are found with: a long run without a word in it. A UUID is a name.
 _RUN = re.compile(r"[A-Za-z0-9_=]{32,}|[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}")
 
@@ -72,6 +73,10 @@ class Redactor:
         if shown != path:
             self.count += 1
         return shown
+
+    def name(self, name: str) -> str:
+        """The name of a thread, which may be a request's: `core 3, GET /search?q=...`."""
+        return _RUN.sub(_token, _PATH_QUERY.sub("?*", name))[:200]
 
     def query(self, query: str) -> dict[str, str]:
         """The names in a query, with nothing of their values; an empty value for a name that stands alone."""

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from uwsgi_deploy.reports.incident import Frame, Stack
+from uwsgi_deploy.reports.redaction import Redactor
 
 # Recursion that does not end; what is of interest is at the top, and where the application was entered.
 MOST_FRAMES = 120
@@ -132,11 +133,11 @@ def stack_fields(frames: Sequence[Frame], territory: Territory, sources: SourceL
     return [frame_fields(frame, territory, sources) for frame in frames]
 
 
-def collapsed(stacks: Iterable[Stack], territory: Territory) -> list[dict[str, Any]]:
+def collapsed(stacks: Iterable[Stack], territory: Territory, redactor: Redactor) -> list[dict[str, Any]]:
     """Other threads or greenlets, those that do the same as one: the application's first, then the most numerous."""
     found: dict[tuple[Frame, ...], list[str]] = {}
     for stack in stacks:
-        found.setdefault(in_request(stack.frames)[:MOST_OTHER_FRAMES], []).append(stack.name)
+        found.setdefault(in_request(stack.frames)[:MOST_OTHER_FRAMES], []).append(redactor.name(stack.name))
 
     def rank(entry: tuple[tuple[Frame, ...], list[str]]) -> tuple[bool, int]:
         return not any(map(territory.is_application, entry[0])), -len(entry[1])
