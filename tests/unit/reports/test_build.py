@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from tests.unit.reports.incidents import APPLICATION, AT, environ, incident, notes
@@ -25,6 +24,8 @@ from uwsgi_deploy.reports.notes import Call
 from uwsgi_deploy.reports.redaction import REDACTED
 from uwsgi_deploy.reports.report import Report, culprit_of, key_of, timestamp, unix_time
 from uwsgi_deploy.reports.waiting import KINDS
+
+jsonschema = pytest.importorskip("jsonschema")
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "harakiri-report.schema.json").read_text(encoding="utf-8"))
 ID = new_id(AT)
