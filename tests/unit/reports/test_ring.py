@@ -17,8 +17,9 @@ from uwsgi_deploy import settings_from
 from uwsgi_deploy.process import runtime_dir
 from uwsgi_deploy.reports import ring as ring_module
 from uwsgi_deploy.reports.ids import new_id
+from uwsgi_deploy.reports.place import name_of
 from uwsgi_deploy.reports.report import Report
-from uwsgi_deploy.reports.ring import MOST_ATTEMPTS, NoSuchReport, Ring, name_of, ring_of
+from uwsgi_deploy.reports.ring import MOST_ATTEMPTS, NoSuchReport, Ring, ring_of
 
 ME, SERVER = os.getpid(), os.getppid()
 NOBODY = 999_999_999  # larger than any process id
