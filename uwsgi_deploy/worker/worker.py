@@ -32,7 +32,7 @@ from uwsgi_deploy.process.hooks import HookExit, HookRunner
 from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
 from uwsgi_deploy.worker.accounting import Accounting
-from uwsgi_deploy.worker.engines.choice import kind_of, patch_late
+from uwsgi_deploy.worker.engines.choice import kind_of, patch_late, watch_hub
 from uwsgi_deploy.worker.engines.engine import Engine
 from uwsgi_deploy.worker.guard import Guard
 from uwsgi_deploy.worker.held import HeldResponses
@@ -159,6 +159,7 @@ class Worker:
             may_interrupt=deadlines.may_interrupt,
             interrupted=deadlines.interrupted,
         )
+        watch_hub(engine, self._settings, self._context.scoreboard, self._context.wid)
         return engine
 
     def _run_hooks(self) -> None:

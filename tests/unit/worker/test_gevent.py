@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -13,6 +14,7 @@ import pytest
 from gevent.event import Event
 
 from tests.support.waiting import wait_until
+from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.watched import WatchedReactor
 from uwsgi_deploy.protocol.http1 import Http1Codec
@@ -237,3 +239,110 @@ def test_wait_lets_others_run_and_ends_in_time() -> None:
         gevent.spawn(theirs.send, b"x")
         assert engines.wait(ours.fileno(), events, 10)
     assert sys.exc_info() == (None, None, None)
+
+
+def test_request_that_waits_is_interrupted(stage: Stage) -> None:
+    """Only the one that is meant: the engine is asked about core 0, whose request began at 1.0."""
+    ended: list[str] = []
+
+    def application(_connection: Connection, core: int) -> bytes:
+        try:
+            gevent.sleep(5 if core == 0 else 0.3)
+        except HarakiriTimeout:
+            ended.append(f"core {core} interrupted")
+        return b"ok"
+
+    asked: list[tuple[int, float]] = []
+
+    def may_interrupt(core: int, started: float, frame: object) -> bool:
+        asked.append((core, started))
+        return frame is not None
+
+    stage.engine._may_interrupt = may_interrupt
+    stage.application = application
+    clients = [stage.client() for _ in range(2)]
+
+    def script() -> None:
+        for client in clients:
+            client.sendall(REQUEST)
+        wait_until(lambda: "sleep" in names(stage, 1), 5)
+        assert stage.engine.interrupt(0, 1.0)
+        assert [client.recv(10) for client in clients] == [b"ok", b"ok"]
+        assert not stage.engine.interrupt(2, 1.0)
+
+    stage.play(script)
+    assert (ended, asked) == (["core 0 interrupted"], [(0, 1.0)])
+
+
+def test_interrupt_that_comes_too_late_hits_nobody(stage: Stage) -> None:
+    client = stage.client()
+    stage.engine._may_interrupt = lambda _core, _started, _frame: False
+
+    def script() -> None:
+        assert ask(client) == b"ok"
+        wait_until(lambda: stage.engine._parked, 5)
+        assert stage.engine.interrupt(0, 1.0)  # the core is there, its request is not
+        assert ask(client) == b"ok"
+
+    stage.play(script)
+
+
+def test_function_aside_runs_in_a_greenlet(stage: Stage) -> None:
+    ran: list[bool] = []
+
+    def function() -> None:
+        gevent.sleep(0.01)
+        ran.append(True)
+
+    def script() -> None:
+        stage.engine.aside(function)
+        wait_until(lambda: ran, 5)
+
+    stage.play(script)
+
+
+def test_who_blocks_the_hub_is_told_once(stage: Stage) -> None:
+    lines: list[str] = []
+    stage.engine.watch_hub(0.05, lambda core: f"core {core}, GET /", lines.append)
+    blocked: list[float] = []
+
+    def blocking_place(_connection: Connection, _core: int) -> bytes:
+        wait_until(lambda: lines, 10)
+        blocked.append(stage.engine.hub_blocked())
+        return b"ok"
+
+    stage.application = blocking_place
+    client = stage.client()
+
+    def script() -> None:
+        assert ask(client) == b"ok"
+        wait_until(lambda: len(lines) == 2, 5)
+        assert ask(client) == b"ok"  # the second time within the ten seconds
+
+    stage.play(script)
+    assert lines[0].startswith("gevent: core 0, GET / (while 0 other requests run) has kept all others waiting for 0.")
+    assert "in blocking_place" in lines[0]
+    assert lines[1].startswith("gevent: the hub runs again after 0.")
+    assert len(lines) == 2
+    assert blocked[0] >= 0.05
+
+
+def test_hub_that_is_idle_or_busy_with_many_is_not_blocked(stage: Stage) -> None:
+    lines: list[str] = []
+    stage.engine.watch_hub(0.05, str, lines.append)
+
+    def application(_connection: Connection, _core: int) -> bytes:
+        for _ in range(40):
+            time.sleep(0.005)
+            gevent.sleep(0)
+        return b"ok"
+
+    stage.application = application
+    client = stage.client()
+
+    def script() -> None:
+        assert ask(client) == b"ok"
+        threading.Event().wait(0.3)
+
+    stage.play(script)
+    assert (lines, stage.engine.hub_blocked()) == ([], 0.0)

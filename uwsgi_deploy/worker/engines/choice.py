@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,9 +11,12 @@ from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ConfigError
+from uwsgi_deploy.logs.access import escape
+from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.connection import Wait
 from uwsgi_deploy.net.reactor import Reactor
 from uwsgi_deploy.net.watched import WatchedReactor
+from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.worker.engines import threads
 
 _GEVENT = "uwsgi_deploy.worker.engines.gevent"
@@ -51,6 +55,20 @@ def patch_late(settings: Settings) -> None:
     gevent = settings.gevent
     if gevent.gevent and gevent.gevent_monkey_patch and not gevent.gevent_early_monkey_patch:
         _gevent().patch()
+
+
+def watch_hub(engine: Any, settings: Settings, scoreboard: Scoreboard, wid: int) -> None:
+    """Have it logged who keeps the greenlets of this worker waiting, if there are any and somebody wants to know."""
+    if not (settings.gevent.gevent and settings.gevent.gevent_block_limit):
+        return
+    bank = scoreboard.seat(wid) // scoreboard.workers
+
+    def describe(core: int) -> str:
+        request = scoreboard.request(wid, bank, core)
+        what = escape(f"{request.method} {request.uri} from {request.address or 'a Unix socket'}")
+        return f"worker {wid} (pid: {os.getpid()}) core {core}, {what}"
+
+    engine.watch_hub(settings.gevent.gevent_block_limit, describe, log)
 
 
 def _gevent() -> ModuleType:

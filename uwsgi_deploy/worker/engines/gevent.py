@@ -18,7 +18,6 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from select import POLLIN, POLLOUT
@@ -27,7 +26,7 @@ from typing import Any
 
 import gevent
 from gevent import monkey
-from gevent.hub import Waiter, get_hub
+from gevent.hub import Hub, Waiter, get_hub
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from uwsgi_deploy.errors import HarakiriTimeout
@@ -36,6 +35,7 @@ from uwsgi_deploy.net.watched import WatchedReactor
 from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.shared.stack_dump import GREENLETS_SIGNAL, tell
 from uwsgi_deploy.shared.stack_text import greenlets
+from uwsgi_deploy.worker.engines.hub_monitor import HubMonitor
 from uwsgi_deploy.worker.engines.lookout import LONGEST_HOLD, QUICK, Lookout, withdraw
 from uwsgi_deploy.worker.engines.threads import Serve
 from uwsgi_deploy.worker.held import HeldResponses
@@ -46,6 +46,7 @@ _TICK, _DRAINING_TICK = 1.0, 0.05
 # Cores that wait for a request longer than this end, all but some.
 _UNUSED = 60.0
 _SPARE = 8
+_HUB_CODE = Hub.run.__code__
 
 
 def patch() -> None:
@@ -96,8 +97,8 @@ class _Core(greenlet):  # type: ignore[misc]
 class GeventEngine:
     """Runs at most `cores` requests on `reactor` until `stopped` says so; `serve` gets a connection and its core.
 
-    on_core is called when a core comes into being, in the thread of all of them. stack_size has no meaning: greenlets
-    borrow the stack of their thread. may_interrupt, interrupted: see `deadlines.Deadlines`.
+    may_interrupt, interrupted: as for `threads.ThreadsEngine`. stack_size and on_core have no meaning: greenlets borrow
+    the stack of their thread, and no core is a thread.
     """
 
     def __init__(
@@ -109,12 +110,12 @@ class GeventEngine:
         *,
         cores: int,
         stack_size: int = 0,  # noqa: ARG002
-        on_core: Callable[[int], object] = lambda _core: None,
+        on_core: Callable[[int], object] = lambda _core: None,  # noqa: ARG002
         may_interrupt: Callable[[int, float, FrameType | None], bool] = lambda _core, _started, _frame: False,
         interrupted: Callable[[int], object] = lambda _core: None,
     ) -> None:
         self._reactor, self._serve, self._stopped, self._held = reactor, serve, stopped, held
-        self._on_core, self._ready = on_core, reactor.ready
+        self._ready = reactor.ready
         self._hub, self._main, self._thread = get_hub(), getcurrent(), get_ident()
         self._to_hub = partial(greenlet.switch, self._hub)
         self._cores: dict[int, _Core] = {}
@@ -129,11 +130,9 @@ class GeventEngine:
         self._over = False
         self._appetite = reactor.appetite
         self._may_interrupt, self._interrupted = may_interrupt, interrupted
-        self._overdue: deque[tuple[int, float]] = deque()
-        self._asides: deque[Callable[[], object]] = deque()
-        self._call = self._hub.loop.async_(ref=False)
         self._watcher = self._hub.loop.io(reactor.fileno(), _READ)
         self._timer = self._hub.loop.timer(_TICK, _TICK)
+        self._monitor: HubMonitor | None = None
         self._ticks_at = 0.0
         # The master asks for the stacks of greenlets, which it cannot take from outside (`shared.stack_dump`).
         self._asked = self._hub.loop.signal(GREENLETS_SIGNAL, ref=False)
@@ -142,7 +141,6 @@ class GeventEngine:
 
     def run(self) -> None:
         """Serve until told to stop; the calling greenlet waits meanwhile."""
-        self._call.start(self._called)
         self._watcher.start(self._round)
         self._asked.start(self._show)
         self._hub.loop.run_callback(self._round)  # the others are told that this worker is there
@@ -150,7 +148,7 @@ class GeventEngine:
             while not self._over:
                 self._hub.switch()
         finally:
-            for watcher in (self._watcher, self._timer, self._asked, self._call):
+            for watcher in (self._watcher, self._timer, self._asked):
                 watcher.stop()
                 watcher.close()
 
@@ -194,7 +192,6 @@ class GeventEngine:
     def _born(self) -> _Core:
         index = self._unborn.pop()
         core = self._cores[index] = _Core(self._live, self._hub, index)
-        self._on_core(index)
         return core
 
     # -- a core's side -------------------------------------------------------------------------------------------------
@@ -288,36 +285,62 @@ class GeventEngine:
 
     def _frame_of_running(self, one: _Core) -> FrameType | None:
         """The frame of the thread that all cores share, if this core is the one that runs in it."""
-        innermost = outermost = sys._current_frames().get(self._thread)
-        while outermost is not None and outermost is not one.frame:
-            outermost = outermost.f_back
-        return innermost if outermost is not None else None
+        innermost = sys._current_frames().get(self._thread)
+        return innermost if innermost is not None and _outermost(innermost) is one.frame else None
 
     def interrupt(self, core: int, started: float) -> bool:
-        """See `engine.Engine`. Who waits in the hub gets the exception there; who keeps the thread busy is interrupted
-        by a signal, as any main thread."""
+        """See `engine.Engine`. A core that waits gets its exception from the hub, which looks once more whether it is
+        to have it; the one that keeps the thread to itself from a signal handler (`Deadlines.on_signal`)."""
         one = self._cores.get(core)
-        if one is None or one in self._parked:
+        if one is None:
             return False
         if one.gr_frame is None:
             signal.pthread_kill(self._thread, INTERRUPT)
         else:
-            self._overdue.append((core, started))
-            self._call.send()
+            self._hub.loop.run_callback_threadsafe(self._throw, core, started)
         return True
 
-    def aside(self, task: Callable[[], object]) -> None:
-        """Run a function in a greenlet of its own, soon; called from any thread."""
-        self._asides.append(task)
-        self._call.send()
+    def _throw(self, core: int, started: float) -> None:
+        one = self._cores.get(core)
+        if one is not None and one.gr_frame is not None and self._may_interrupt(core, started, one.gr_frame):
+            self._interrupted(core)
+            one.throw(HarakiriTimeout())
 
-    def _called(self) -> None:
-        """In the hub: another thread wants something."""
-        while self._asides:
-            gevent.spawn(self._asides.popleft())
-        while self._overdue:
-            core, started = self._overdue.popleft()
-            one = self._cores.get(core)
-            if one is not None and one not in self._parked and self._may_interrupt(core, started, one.gr_frame):
-                self._interrupted(core)
-                one.throw(HarakiriTimeout)
+    def aside(self, function: Callable[[], object]) -> None:
+        """Have `function` run in a greenlet of its own, soon; from any thread."""
+        self._hub.loop.run_callback_threadsafe(gevent.spawn, function)
+
+    # -- what blocks the hub -------------------------------------------------------------------------------------------
+
+    def watch_hub(self, limit: float, describe: Callable[[int], str], write: Callable[[str], object]) -> None:
+        """Log who keeps the hub from running for `limit` seconds. describe: what to call a core's request."""
+        self._monitor = monitor = HubMonitor(
+            limit,
+            ping=lambda: self._hub.loop.run_callback_threadsafe(monitor.pong),
+            running=lambda: self._running(describe),
+            write=write,
+        )
+        monitor.start()
+
+    def hub_blocked(self) -> float:
+        """For how many seconds nobody has come to run; 0 while all is well, or where nobody looks."""
+        return self._monitor.blocked if self._monitor is not None else 0.0
+
+    def _running(self, describe: Callable[[int], str]) -> tuple[FrameType, str] | None:
+        innermost = sys._current_frames().get(self._thread)
+        if innermost is None or innermost.f_code is _HUB_CODE:
+            return None
+        outermost = _outermost(innermost)
+        for one in list(self._cores.values()):
+            if one.frame is outermost:
+                waiting = len(self._cores) - len(self._parked) - 1
+                return innermost, f"{describe(one.index)} (while {waiting} other requests run)"
+        if outermost.f_code is _HUB_CODE:
+            return innermost, "a callback in the hub"
+        return innermost, "a greenlet that the application has started"
+
+
+def _outermost(frame: FrameType) -> FrameType:
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame
