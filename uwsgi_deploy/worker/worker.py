@@ -313,6 +313,8 @@ class Worker:
     def _crowded(self) -> bool:
         """Whether a client would be served sooner by another worker: slow requests here, an idle worker there."""
         siblings = self._siblings
+        if self._settings.gevent.gevent:
+            return False  # that requests take long says nothing where hundreds run at the same time
         return siblings is not None and self._last_duration > _CROWDED_AFTER and siblings.anyone_idle()
 
     # -- leaving -------------------------------------------------------------------------------------------------------
