@@ -168,7 +168,7 @@ def test_uwsgi_protocol() -> None:
         data = b"".join(len(word).to_bytes(2, "little") + word for word in pairs)
         client.send(b"\0" + len(data).to_bytes(2, "little") + b"\0" + data)
         assert client.receive().body == b"0"
-        assert client.ended
+        assert client.ended()
 
 
 # -- the hub -----------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_reload_loses_no_request(options: tuple[str, ...]) -> None:
 
 
 def test_worker_is_replaced_after_its_requests() -> None:
-    with green("--max-requests", "20") as server:
+    with green("--max-requests", "20", "--min-worker-lifetime", "0") as server:
         with Load(server, "/sleep?0.01", keepalive=2, oneshot=2) as load:
             server.wait_for_log(r"^Respawned uWSGI worker 1", count=2, timeout=30)
         assert load.lost == []
