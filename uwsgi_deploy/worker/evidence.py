@@ -59,6 +59,7 @@ class Evidence:
             pid=os.getpid(),
             core=core,
             engine=self._engine_name,
+            hub_blocked=self._engine.hub_blocked(),
             method=request.method,
             uri=request.uri,
             client=request.address,

@@ -61,6 +61,9 @@ class FakeEngine:
     def core_here(self) -> int | None:
         return self.here
 
+    def hub_blocked(self) -> float:
+        return 0.0
+
     def frame_of(self, core: int) -> FrameType | None:
         return sys._getframe() if core == 0 else None
 

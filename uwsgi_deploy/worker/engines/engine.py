@@ -21,3 +21,6 @@ class Engine(Protocol):
     def interrupt(self, core: int, started: float) -> bool:
         """Have `HarakiriTimeout` raised in the application's code on `core`, if it still runs the request that began
         at `started` (monotonic seconds). From any thread; returns at once. False: this core cannot be reached now."""
+
+    def hub_blocked(self) -> float:
+        """For how many seconds one request has kept the others from running; 0 where they do not wait for each other."""

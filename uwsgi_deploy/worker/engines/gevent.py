@@ -323,7 +323,7 @@ class GeventEngine:
         monitor.start()
 
     def hub_blocked(self) -> float:
-        """For how many seconds nobody has come to run; 0 while all is well, or where nobody looks."""
+        """See `engine.Engine`. Also 0 where nobody looks (gevent-block-limit)."""
         return self._monitor.blocked if self._monitor is not None else 0.0
 
     def _running(self, describe: Callable[[int], str]) -> tuple[FrameType, str] | None:

@@ -124,6 +124,10 @@ class ThreadsEngine:
         self._interrupted(core)
         return True
 
+    def hub_blocked(self) -> float:
+        """See `engine.Engine`."""
+        return 0.0
+
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _settle_here(self, core: int) -> None:
