@@ -23,4 +23,4 @@ class Engine(Protocol):
         at `started` (monotonic seconds). From any thread; returns at once. False: this core cannot be reached now."""
 
     def hub_blocked(self) -> float:
-        """For how many seconds one request has kept the others from running; 0 where they do not wait for each other."""
+        """For how many seconds one request has kept all others from running; 0 where they do not need its consent."""
