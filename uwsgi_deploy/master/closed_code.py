@@ -17,7 +17,8 @@ from uwsgi_deploy.wsgi.closed_directories import closed_ones
 # Imported where they are needed, or by something that is (`postponed`), to save memory in servers that never do.
 LATE = (
     *("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile"),
-    *("uwsgi_deploy.master.hard_stage", "uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
+    *("uwsgi_deploy.master.hard_stage", "uwsgi_deploy.master.hard_filing"),
+    *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
 )
 
 

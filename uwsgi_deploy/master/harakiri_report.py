@@ -31,15 +31,21 @@ class Instant:
         return int(self.unix - (self.monotonic - monotonic))
 
 
-def warning(scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *, verbose: bool) -> str:
-    """All lines about the case of a worker that is sent the graceful signal. stacks: as faulthandler writes them."""
+def by_itself(
+    scoreboard: Scoreboard, worker: Worker, stacks: str, now: Instant, *, graceful: bool, verbose: bool
+) -> str:
+    """All lines about the case of a worker of which there is no other report. stacks: as faulthandler writes them.
+
+    graceful: it is sent the graceful signal and not killed.
+    """
     case = worker.case
     assert case is not None
     requests = {r.core: scoreboard.request(worker.wid, worker.bank, r.core) for r in worker.running}
     overdue = [running for running in _overdue_first(worker, case) if running.deadline <= now.monotonic]
     return "\n".join(
         (
-            f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, graceful: yes) ***",
+            f"*** HARAKIRI ON WORKER {worker.wid} (pid: {worker.pid}, try: {case.attempt}, "
+            f"graceful: {'yes' if graceful else 'no'}) ***",
             *(_sentence(worker, running, requests[running.core], now) for running in overdue),
             *(_kernel_lines(worker.pid) if verbose else ()),
             *_status_lines(worker, worker.running, requests, now),

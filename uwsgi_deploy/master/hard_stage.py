@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
@@ -40,16 +41,12 @@ from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN, hard_instant, is_j
 from uwsgi_deploy.master.policies.stop import mercy_of
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.process import signals
-from uwsgi_deploy.reports.filing import MasterFiling
 from uwsgi_deploy.reports.incident import Outcome
-from uwsgi_deploy.reports.report import unix_time
-from uwsgi_deploy.reports.ring import ring_of
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest
 
 # How long a killed process may take to end: one with much memory, or in the kernel.
 END_TIME = 0.25
-# Two clocks tell when a request began, in two processes; seconds.
-_CLOCKS_DIFFER = 0.2
+FILING = "uwsgi_deploy.master.hard_filing"
 TIMED_OUT, LOST = 504, 503
 _TEXTS = {
     TIMED_OUT: "504 Gateway Timeout: the request took too long.",
@@ -80,7 +77,7 @@ class HardStage:
         self._board = resources.scoreboard
         self._now = 0.0
         self._refused = False
-        self._filing = MasterFiling(resources.settings)
+        self._filing: Any = None
         self._engine = _engine_of(resources.settings)
         self._steps: dict[type[Action], Callable[[Any, Worker], None]] = {
             AskForStacks: self._ask_for_stacks,
@@ -110,7 +107,8 @@ class HardStage:
         self._open_case(
             worker,
             action.overdue,
-            until=action.until if asked else self._now,
+            # The process has all of its time from now on, also where this module had to be loaded first.
+            until=time.monotonic() + action.until - self._now if asked else self._now,
             attempt=1 if last is None else last.attempt + 1,
             warns=action.warns,
         )
@@ -152,7 +150,8 @@ class HardStage:
             return
         stacks = self._resources.stacks.take(worker.pid)
         verbose = self._fleet.harakiri.harakiri_verbose
-        log(harakiri_report.warning(self._board, worker, stacks, self._instant(), verbose=verbose))
+        now = self._instant()
+        log(harakiri_report.by_itself(self._board, worker, stacks, now, graceful=True, verbose=verbose))
         case.stage, case.until = CaseStage.WARNED, action.until
         log(harakiri_report.warned(worker, action.signal, self._instant()))
         if action.signal in signals.LIFE:  # a worker leaves then
@@ -319,11 +318,19 @@ class HardStage:
 
     def _report(self, worker: Worker, victims: Iterable[Victim], evidence: Evidence, status: str) -> None:
         """A report for each request whose time was over, and uWSGI's lines about the worker."""
-        settings, offset = self._resources.settings, time.time() - time.monotonic()
+        if self._filing is None:
+            try:
+                self._filing = import_module(FILING).HardFiling(self._resources.settings)
+            except ImportError as error:  # a jail, or a directory that is closed to the server's user
+                now = self._instant()
+                log(harakiri_report.by_itself(self._board, worker, evidence.stacks, now, graceful=False, verbose=False))
+                log(f"HARAKIRI: there is no report but this: {error}")
+                return
+        offset = time.time() - time.monotonic()
         for victim in victims:
             if victim.status == TIMED_OUT:
                 incident = incident_of(
-                    settings,
+                    self._resources.settings,
                     worker,
                     victim.running,
                     victim.request,
@@ -334,7 +341,6 @@ class HardStage:
                     sent=victim.given.sent_body,
                     at=self._now + offset,
                     now=self._now,
-                    follows=_earlier_report(settings, worker, victim.running, victim.running.started + offset),
                 )
                 self._filing.file(incident)
         if status:
@@ -348,21 +354,6 @@ def _engine_of(settings: Settings) -> str:
     if settings.gevent.gevent:
         return "gevent"
     return "threads" if settings.cores > 1 else "prefork"
-
-
-def _earlier_report(settings: Settings, worker: Worker, running: Running, started: float) -> str:
-    """The name of what the worker itself has told of a request that began at unix time `started`, if it has."""
-    try:
-        ring = ring_of(settings, os.environ)
-    except OSError:
-        return ""
-    for report in () if ring is None else ring.reports(since=started):
-        whose = report.get("worker", {})
-        began = unix_time(report) - report.get("timing", {}).get("elapsed", 0.0)
-        is_same = (whose.get("pid"), whose.get("core")) == (worker.pid, running.core)
-        if is_same and abs(began - started) < _CLOCKS_DIFFER:
-            return str(report["id"])
-    return ""
 
 
 def _signal(pid: int, number: int) -> None:

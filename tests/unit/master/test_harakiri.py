@@ -26,7 +26,7 @@ from uwsgi_deploy.master.actions import (
 )
 from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
 from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
-from uwsgi_deploy.master.harakiri_report import Instant, status, warned, warning
+from uwsgi_deploy.master.harakiri_report import Instant, by_itself, status, warned
 from uwsgi_deploy.master.manifest import restored, row_of
 from uwsgi_deploy.master.policies.harakiri import (
     ISOLATED_PACE,
@@ -44,6 +44,8 @@ from uwsgi_deploy.shared.stack_dump import arrange
 
 LIMIT = 30.0
 ANSWERED = RequestPhase.ANSWERED
+# A worker whose interpreter is held has this to show its stacks.
+WHOLE_TIME = UNANSWERED_TIME + STACKS_TIME
 
 
 def one_worker(*running: Running, **rules: Any) -> tuple[Fleet, Worker]:
@@ -107,7 +109,7 @@ def test_without_a_limit_there_is_nothing_to_wait_for() -> None:
     assert list(harakiri(fleet, 1e9)) == []
     worker.running = (Running(0, 90.0, 95.0, by_user=True),)
     assert list(harakiri(fleet, 91.0)) == [WakeAt(100.0)]
-    assert decisions(fleet, 100.0) == [AskForStacks(worker.serial, worker.running[0], 100.0 + STACKS_TIME)]
+    assert decisions(fleet, 100.0) == [AskForStacks(worker.serial, worker.running[0], 100.0 + WHOLE_TIME)]
 
 
 def test_master_leaves_the_deadline_to_the_worker() -> None:
@@ -127,7 +129,7 @@ def test_held_interpreter_has_its_stacks_asked_for_at_once(phase: Phase) -> None
         fleet.told(worker, signal.SIGHUP, 1e9)
     for pulse in (0.0, 125.0 - PULSE_TIME - 0.1):
         worker.pulse = pulse
-        assert decisions(fleet, 125.0) == [AskForStacks(worker.serial, overdue, 125.0 + STACKS_TIME)]
+        assert decisions(fleet, 125.0) == [AskForStacks(worker.serial, overdue, 125.0 + WHOLE_TIME)]
 
 
 def test_free_worker_may_answer_first() -> None:
@@ -270,7 +272,7 @@ def test_graceful_signal_comes_at_the_deadline() -> None:
     open_case(worker, overdue, CaseStage.WARNED, until=125.0)
     assert decisions(fleet, 124.9) == []
     assert wake_up(fleet, 124.9) == 125.0
-    assert decisions(fleet, 125.0) == [AskForStacks(worker.serial, overdue, 125.0 + STACKS_TIME)]
+    assert decisions(fleet, 125.0) == [AskForStacks(worker.serial, overdue, 125.0 + WHOLE_TIME)]
     open_case(worker, overdue, until=125.0)
     assert decisions(fleet, 125.1) == [Execute(worker.serial)]
 
@@ -315,7 +317,7 @@ def test_report_names_everything() -> None:
         'Thread 0x00000abc (most recent call first):\n  File "a.py", line 1 in stuck\n\n'
         'Current thread 0x00000def (most recent call first):\n  File "b.py", line 2 in fine\n'
     )
-    text = warning(board, worker, stacks, Instant(120.5, 1_000_000.0), verbose=True)
+    text = by_itself(board, worker, stacks, Instant(120.5, 1_000_000.0), graceful=True, verbose=True)
     lines = text.splitlines()
     what = r"GET /slow?\x0a*** forged"
     assert lines[:2] == [
@@ -367,7 +369,7 @@ def test_report_without_stacks_says_so() -> None:
     """And tells an application's own limit from the option's."""
     _, worker = one_worker(Running(0, 90.0, 95.0, by_user=True))
     open_case(worker, worker.running[0])
-    text = warning(Scoreboard(1), worker, "", Instant(95.0, 1e6), verbose=False)
+    text = by_itself(Scoreboard(1), worker, "", Instant(95.0, 1e6), graceful=True, verbose=False)
     assert "none: the worker did not show them in time" in text
     assert "uwsgi.set_user_harakiri allows 5 s" in text
     assert text.endswith("HARAKIRI (user) triggered by worker 1 core 0 !!!")

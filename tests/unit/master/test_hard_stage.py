@@ -15,7 +15,7 @@ import pytest
 from tests.unit.config.support import configure
 from tests.unit.master.test_policies import add_worker, fleet_of
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.master import hard_stage
+from uwsgi_deploy.master import hard_filing, hard_stage
 from uwsgi_deploy.master.actions import Action, AskForStacks, Execute, Isolate, Spare
 from uwsgi_deploy.master.cases import CaseStage
 from uwsgi_deploy.master.fleet import Phase
@@ -111,7 +111,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
             incidents.append(incident)
             return "an-id"
 
-    monkeypatch.setattr(hard_stage, "MasterFiling", Filing)
+    monkeypatch.setattr(hard_filing, "HardFiling", Filing)
     monkeypatch.setattr(hard_stage, "log", lines.append)
     made = Bench(lines, incidents)
     yield made
@@ -226,3 +226,14 @@ def test_spared_worker_says_nothing_before_it_was_warned(bench: Bench) -> None:
     assert bench.worker.case is None
     assert bench.log == []
     assert bench.is_alive
+
+
+def test_reports_that_cannot_be_loaded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A jail without their code: everything else is done, and the log has what there is."""
+    monkeypatch.setattr(hard_stage, "FILING", "uwsgi_deploy.no_such_module")
+    bench.run(0, OVERDUE, "10.0.0.1 GET /late")
+    bench.perform(bench.ask(), Execute(bench.worker.serial))
+    assert bench.received(0).startswith(b"HTTP/1.1 504 ")
+    assert bench.log[1].startswith(f"*** HARAKIRI ON WORKER 1 (pid: {bench.pid}, try: 1, graceful: no) ***\n")
+    assert "HARAKIRI triggered by worker 1 core 0 !!!" in bench.log[1]
+    assert "no_such_module" in bench.log[2]

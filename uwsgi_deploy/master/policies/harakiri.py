@@ -40,7 +40,7 @@ from uwsgi_deploy.shared.scoreboard import RequestPhase, Running
 # second; a busy machine makes it stumble.
 UNANSWERED_TIME = 0.5
 PULSE_TIME = 0.5
-# How long a worker may take to show its stacks.
+# How long a worker may take to show its stacks; what it has not taken of the time to answer is added.
 STACKS_TIME = 0.3
 LOOK_AGAIN = 0.01
 # How often an isolated worker is looked at, and how long it may send what clients have not taken when it has nothing
@@ -106,7 +106,7 @@ def _act(fleet: Fleet, worker: Worker, overdue: Running, now: float) -> Iterator
     if overdue.phase == _ANSWERED and not held:
         yield Isolate(worker.serial, now + PARTING_TIME)
     elif held or now - hard >= UNANSWERED_TIME:
-        yield AskForStacks(worker.serial, overdue, now + STACKS_TIME)
+        yield AskForStacks(worker.serial, overdue, max(now, hard + UNANSWERED_TIME) + STACKS_TIME)
     else:
         stumbles = max(worker.pulse, overdue.deadline) + PULSE_TIME
         yield WakeAt(max(now + LOOK_AGAIN, min(hard + UNANSWERED_TIME, stumbles)))
