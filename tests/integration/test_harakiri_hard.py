@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,10 +11,11 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.client import RawClient
+from tests.support.client import ConnectionEnded, RawClient
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.protocol.uwsgi import encode_variables
@@ -274,3 +276,75 @@ def test_client_that_has_left() -> None:
             runs(server, 1)
         server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
         assert server.get("/").status == 200
+
+
+def test_response_that_has_begun_is_cut() -> None:
+    """It does not look whole, and no second answer is written into it."""
+    with ServerProcess(*HTTP) as server, server.connect(timeout=30) as client:
+        client.send(ask("/begun"))
+        with pytest.raises((ConnectionEnded, ConnectionResetError)):
+            client.receive()
+        assert b"504" not in client.buffer
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        server.wait_for_log(r"GET /begun => generated 0 bytes .* \(- 504\)")
+
+
+def test_interpreter_that_is_held_in_the_main_thread() -> None:
+    """A regular expression looks for signals: the master sends one at the deadline, and the worker lives on."""
+    options = ("--module", "held", "--harakiri", "1", "--harakiri-graceful-timeout", "20")
+    with ServerProcess("--http-socket", "127.0.0.1:0", *options) as server, server.connect(timeout=30) as client:
+        pid = int(server.get("/").body)
+        started = time.monotonic()
+        client.send(ask("/match"))
+        assert client.receive().status == 504
+        assert time.monotonic() - started < 1 + PROMISE + TOLERANCE
+        assert int(server.get("/").body) == pid
+        assert "HARAKIRI ON WORKER" not in server.log
+
+
+@pytest.mark.parametrize("engine", ["threads", "gevent"])
+def test_siblings_that_can_run_finish(engine: str) -> None:
+    """What nobody can interrupt is answered by its own worker; its siblings end in peace, a successor serves."""
+    options = (*ENGINES[engine], "--harakiri-routes", "^/wait=60")
+    with ServerProcess(*HTTP, *options) as server, server.connect(timeout=60) as sibling:
+        guilty = server.connect(timeout=60)
+        pid = server.worker_pids[1]
+        sibling.send(ask("/wait?6"))
+        runs(server, 1)
+        guilty.send(ask("/defy?1000"))
+        started = time.monotonic()
+        assert guilty.receive().status == 504
+        assert LIMIT + GRACE <= time.monotonic() - started < LIMIT + GRACE + PROMISE + TOLERANCE
+        server.wait_for_log(
+            rf"^HARAKIRI: worker 1 \(pid: {pid}\) takes no new requests and is replaced; its other request has its own",
+            timeout=20,
+        )
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)
+        assert int(server.get("/").body) != pid
+        assert int(sibling.receive().body) == pid
+        wait_until(lambda: pid not in server.session_pids(), 20, what="the end of the worker")
+        assert len(re.findall(r"GET /defy\?1000 => .* 504\) ", server.log)) == 1
+        assert len(re.findall(r"^\*\*\* HARAKIRI ON WORKER 1", server.log, re.M)) == 1
+        guilty.close()
+
+
+def test_report_is_kept_and_delivered_by_the_successor(tmp_path: Path) -> None:
+    """The worker that it is about did not live to do it."""
+    folder = tmp_path / "reports"
+    with ServerProcess(*HTTP, "--harakiri-dir", str(folder)) as server, server.connect(timeout=30) as client:
+        client.send(ask("/hold?"))
+        assert client.receive().status == 504
+
+        def report() -> dict[str, Any]:
+            (file,) = folder.glob("*.json")
+            found = json.loads(file.read_bytes())
+            assert isinstance(found, dict)
+            return found
+
+        wait_until(lambda: any(folder.glob("*.json")), 20, what="a report")
+        first = report()
+        assert (first["kind"], first["outcome"], first["request"]["path"]) == ("hard", "killed", "/hold")
+        assert any(frame["function"] == "hold" for frame in first["stack"])
+        wait_until(lambda: report()["delivered"], 20, what="its delivery")
+        assert report()["delivered_late"] is True
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)

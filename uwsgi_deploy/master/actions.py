@@ -106,6 +106,15 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Nudge:
+    """A request is overdue, and nobody in its worker can do anything about it: have it interrupt itself, if it runs in
+    the main thread and looks for signals. Not again before the instant `until`."""
+
+    serial: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class AskForStacks:
     """A worker's request is overdue: have it show its stacks, and wait for them until the instant `until`. warns: for
     the graceful signal, which follows."""
@@ -275,6 +284,7 @@ Action = (
     | TellDaemon
     | KillDaemon
     | WakeAt
+    | Nudge
     | AskForStacks
     | Warn
     | Isolate

@@ -31,6 +31,7 @@ from uwsgi_deploy.master.actions import (
     Kill,
     KillChecker,
     KillTemplate,
+    Nudge,
     OrderWorker,
     PutOffHarakiri,
     Recycle,
@@ -71,7 +72,7 @@ CHECK_TIME = 120.0
 LEAD_TO_MORE = frozenset({CheckConfiguration, ReplaceMaster, StartTemplate, FinishReload, GiveUpReload})
 SOON = 0.001
 # What performs the actions about overdue requests.
-HARAKIRI = (AskForStacks, Warn, Isolate, AwaitSiblings, Execute, Spare, PutOffHarakiri)
+HARAKIRI = (Nudge, AskForStacks, Warn, Isolate, AwaitSiblings, Execute, Spare, PutOffHarakiri)
 HARD_STAGE = "uwsgi_deploy.master.hard_stage"
 
 

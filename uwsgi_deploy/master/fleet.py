@@ -51,7 +51,8 @@ class Worker:
     outlived: its work is done, it serves until its successor does. usage: its memory, when the master last looked.
     running: what its cores ran at the last look. case: of an overdue request; no new one before harakiri_not_before.
     pulse: when it last showed that its interpreter is free (`Scoreboard.pulse`). judged: requests, as (core, started),
-    that were reported and answered and are only waited for; the next image of the master has to know.
+    that were reported and answered and are only waited for; the next image of the master has to know. shortest: the
+    shortest limit that its application gave a request (`Scoreboard.shortest`). next_nudge: see `actions.Nudge`.
     """
 
     serial: int
@@ -71,6 +72,8 @@ class Worker:
     harakiri_not_before: float = 0.0
     pulse: float = 0.0
     judged: tuple[tuple[int, float], ...] = ()
+    shortest: float = inf
+    next_nudge: float = 0.0
 
     def move(self, phase: Phase) -> None:
         """Go to another phase; a step that the table does not know is a bug of ours."""

@@ -29,6 +29,7 @@ from uwsgi_deploy.master.actions import (
     AwaitSiblings,
     Execute,
     Isolate,
+    Nudge,
     PutOffHarakiri,
     Spare,
     Warn,
@@ -37,12 +38,13 @@ from uwsgi_deploy.master.cases import CaseStage, HarakiriCase
 from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.master.harakiri_report import Instant
 from uwsgi_deploy.master.hard_incident import Evidence, evidence_of, incident_of
-from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN, hard_instant, is_judged, overdue_of
+from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN, is_judged, overdue_of
 from uwsgi_deploy.master.policies.stop import mercy_of
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.reports.incident import Outcome
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest
+from uwsgi_deploy.shared.stack_dump import handles
 
 # How long a killed process may take to end: one with much memory, or in the kernel.
 END_TIME = 0.25
@@ -80,6 +82,7 @@ class HardStage:
         self._filing: Any = None
         self._engine = _engine_of(resources.settings)
         self._steps: dict[type[Action], Callable[[Any, Worker], None]] = {
+            Nudge: self._nudge,
             AskForStacks: self._ask_for_stacks,
             Warn: self._warn,
             Isolate: self._isolate,
@@ -95,6 +98,14 @@ class HardStage:
         worker = self._fleet.worker_of_serial(action.serial)
         if worker is not None:
             self._steps[type(action)](action, worker)
+
+    # --- at the deadline ----------------------------------------------------------------------------------------------
+
+    def _nudge(self, action: Nudge, worker: Worker) -> None:
+        """C code that looks for signals, as regular expressions do, ends with what the worker's handler raises."""
+        worker.next_nudge = action.until
+        if handles(worker.pid, signals.INTERRUPT):
+            _signal(worker.pid, signals.INTERRUPT)
 
     # --- looking and waiting ------------------------------------------------------------------------------------------
 
@@ -230,8 +241,8 @@ class HardStage:
         request = self._board.request(worker.wid, worker.bank, running.core)
         if request.phase is RequestPhase.ANSWERED:
             return None
-        overdue = hard_instant(self._fleet, running) <= self._now
-        status = TIMED_OUT if overdue else LOST
+        # Also one that still had time to end after its deadline: it has taken too long itself.
+        status = TIMED_OUT if running.deadline <= self._now else LOST
         return Victim(running, request, status, access_line.Given(status))
 
     def _borrow_connections(self, worker: Worker, victims: Iterable[Victim]) -> None:

@@ -467,6 +467,7 @@ class Master:
             if worker.phase is not Phase.ORDERED:
                 worker.running = list(self._scoreboard.running(worker.wid, worker.bank))
                 worker.pulse = self._scoreboard.pulse(worker.wid, worker.bank)
+                worker.shortest = self._scoreboard.shortest(worker.wid, worker.bank)
             if worker.case is not None and worker.case.stage is CaseStage.STACKS_ASKED:
                 worker.case.has_stacks = self._stacks.is_whole(worker.pid)
         if self._fleet.harakiri.harakiri_queue_threshold and self._fleet.stop is None:

@@ -54,12 +54,14 @@ class Field(IntEnum):
     OUTLIVED = 6  # 1 when its work is done (max-requests, memory) and it serves only until its successor does
     # While a request is overdue: when the worker's own watchdog last had the interpreter, monotonic microseconds.
     PULSE = 7
-    REQUESTS = 8  # a counter, like all that follow
-    TX_BYTES = 9
-    RX_BYTES = 10
-    EXCEPTIONS = 11
-    RUNNING_TIME = 12  # microseconds spent in requests
-    SPAWNS = 13  # processes that were forked
+    # The shortest limit that the application has given to any request of this process, in microseconds; 0 for none.
+    SHORTEST = 8
+    REQUESTS = 9  # a counter, like all that follow
+    TX_BYTES = 10
+    RX_BYTES = 11
+    EXCEPTIONS = 12
+    RUNNING_TIME = 13  # microseconds spent in requests
+    SPAWNS = 14  # processes that were forked
 
 
 class CoreField(IntEnum):
@@ -316,6 +318,11 @@ class Scoreboard:
         """When the watchdog of a worker process last had the interpreter while a request was overdue, in monotonic
         seconds; 0 for never."""
         return int(self.record_in(wid, bank)[Field.PULSE]) / 1_000_000
+
+    def shortest(self, wid: int, bank: int) -> float:
+        """The shortest limit that the application of a worker process has given to any request, in seconds; inf for
+        none."""
+        return int(self.record_in(wid, bank)[Field.SHORTEST]) / 1_000_000 or inf
 
     def request(self, wid: int, bank: int, core: int) -> RunningRequest:
         """What a core's record says of the request that it runs, or ran last."""

@@ -147,6 +147,12 @@ class StackChannel:
         self._sender.close()
 
 
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, which would end it otherwise."""
+    state = _signal_state(pid)
+    return state is not None and bool(state["SigCgt"] & 1 << (number - 1))
+
+
 def _signal_state(pid: int) -> dict[str, int] | None:
     """The signal masks of a process's main thread (proc(5)); None when they cannot be read. A process handles its
     signals there, and a signal is blocked while its handler runs."""

@@ -36,6 +36,8 @@ from uwsgi_deploy.wsgi.lifecycle import TAKEN, Outcome, answer_timeout
 from uwsgi_deploy.wsgi.response import Response
 
 _ANSWERED = int(RequestPhase.ANSWERED)
+# How much later than it might the master may notice a request that got its limit after it had begun, in seconds.
+_UNTOLD = 0.25
 
 # Functions of the server that call the application: what runs inside of them is the application's.
 CALLERS = frozenset(
@@ -132,6 +134,10 @@ class Deadlines:
         # The watchdog's: look again now; and take note of a request that is interrupted without its doing.
         self.wake: Callable[[float], object] = lambda _instant: None
         self.witness: Callable[[int, float, FrameType | None], object] = lambda _core, _started, _frame: None
+        # The master's, which sleeps as long as it knows of no request that can be due: the shortest limit is another
+        # now, or a request that has run for a while got one (None).
+        self.tell_master: Callable[[float | None], object] = lambda _shortest: None
+        self._shortest = min(self.usual_limit, self.routes.shortest, *self.routes.names.values())
         self._wishes: dict[int, Wishes] = {}
 
     # -- what is known of a request ------------------------------------------------------------------------------------
@@ -231,6 +237,11 @@ class Deadlines:
         wishes = self._here(core)
         wishes.origin, wishes.unlimited = origin, seconds == inf
         self.records.deadlines[core] = until = wishes.started + seconds
+        if seconds < self._shortest:
+            self._shortest = seconds
+            self.tell_master(seconds)
+        elif until - monotonic() < self._shortest - _UNTOLD:
+            self.tell_master(None)
         self.wake(until)
 
     def limit(self, seconds: float | None, origin: str) -> None:
@@ -259,6 +270,9 @@ class Deadlines:
         wishes = self._here(core)
         wishes.user = monotonic() + seconds if seconds > 0 else inf
         self._store_user(core, wishes)
+        if 0 < seconds < self._shortest:
+            self._shortest = seconds
+            self.tell_master(seconds)
         return True
 
     def enter(self, seconds: float) -> Block | None:
@@ -269,6 +283,9 @@ class Deadlines:
         block = Block(monotonic() + seconds, core, wishes.started)
         wishes.blocks.append(block)
         self._store_user(core, wishes)
+        if seconds < self._shortest:
+            self._shortest = seconds
+            self.tell_master(seconds)
         return block
 
     def leave(self, block: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+from _thread import start_new_thread
 from collections.abc import Callable, Sized
 from time import monotonic
 
@@ -19,7 +20,8 @@ from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.protocol.messages import Environ
-from uwsgi_deploy.shared.scoreboard import Scoreboard
+from uwsgi_deploy.reports.place import has_pending, place_of
+from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
 from uwsgi_deploy.worker import substitute
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.deadlines import Deadlines
@@ -68,8 +70,18 @@ class Guard:
             alone=self._alone,
         )
         signal.signal(INTERRUPT, deadlines.on_signal)
+        if not self._alone:
+            deadlines.tell_master = self._tell_master
         install(deadlines)
         watchdog.start()
+        place = place_of(self._settings, os.environ)
+        if place is not None and has_pending(place.directory):
+            start_new_thread(self._reporting.catch_up, ())  # a worker before this one was killed with its reports
+
+    def _tell_master(self, shortest: float | None) -> None:
+        if shortest is not None:
+            self._scoreboard.record(self._wid)[Field.SHORTEST] = max(1, int(shortest * 1_000_000))
+        self._scoreboard.announce()
 
     def end(self) -> None:
         """The worker has served its last request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -20,6 +21,7 @@ class Reporting:
     ) -> None:
         self._settings, self._write, self._aside = settings, write, aside
         self._filing: Any = None
+        self._loading = allocate_lock()
 
     def file(self, incident: Incident) -> str:
         """Have a report made; its id. Returns at once."""
@@ -34,6 +36,10 @@ class Reporting:
         else:
             follow_up(report_id, outcome="completed", status=status, age=age)
 
+    def catch_up(self) -> None:
+        """Deliver the reports of workers that are gone."""
+        self._get().catch_up()
+
     def drain(self, timeout: float) -> None:
         """Wait until all reports are delivered, at most `timeout` seconds."""
         drain = getattr(self._filing, "drain", None)
@@ -41,7 +47,8 @@ class Reporting:
             drain(timeout)
 
     def _get(self) -> Any:
-        if self._filing is None:
-            filing = import_module(_FILING)
-            self._filing = filing.Filing(self._settings, self._write, aside=self._aside)
-        return self._filing
+        with self._loading:  # the watchdog's thread and the one of a worker that has just started
+            if self._filing is None:
+                filing = import_module(_FILING)
+                self._filing = filing.Filing(self._settings, self._write, aside=self._aside)
+            return self._filing

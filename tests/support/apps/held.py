@@ -14,14 +14,29 @@ TEXT = [("Content-Type", "text/plain")]
 
 
 def hold() -> None:
-    """C code that looks for signals and never comes back to Python."""
+    """C code that never looks up."""
+    sum(range(10**16))
+
+
+def match() -> None:
+    """C code that looks for signals and does not come back to Python otherwise."""
     re.match(r"(a+)+$", "a" * 60 + "b")
 
 
-def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """`/hold`, `/hold?LIMIT`, `/begun` (after a first block), `/wait?SECONDS`; `/` answers with the pid.
+def defy(seconds: float) -> None:
+    """Python code that nothing can interrupt, and which lets others run."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            continue
 
-    What lasts says that it has begun.
+
+def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """`/hold`, `/hold?LIMIT`, `/begun` (after a first block), `/match`, `/defy?SECONDS`, `/wait?SECONDS`.
+
+    All answer with the pid, and all but `/` say that they have begun.
     """
     path = environ["PATH_INFO"]
     if path != "/":
@@ -32,6 +47,10 @@ def application(environ: Environ, start_response: Callable[..., Any]) -> Iterabl
         if environ["QUERY_STRING"].isdigit():
             sys.modules["uwsgi"].set_user_harakiri(int(environ["QUERY_STRING"]))
         hold()
+    if path == "/match":
+        match()
+    if path == "/defy":
+        defy(float(environ["QUERY_STRING"]))
     if path == "/wait":
         time.sleep(float(environ["QUERY_STRING"]))
     answer = str(os.getpid()).encode()

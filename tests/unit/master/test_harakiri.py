@@ -19,6 +19,7 @@ from uwsgi_deploy.master.actions import (
     AwaitSiblings,
     Execute,
     Isolate,
+    Nudge,
     PutOffHarakiri,
     Spare,
     WakeAt,
@@ -31,6 +32,7 @@ from uwsgi_deploy.master.manifest import restored, row_of
 from uwsgi_deploy.master.policies.harakiri import (
     ISOLATED_PACE,
     LOOK_AGAIN,
+    NUDGE_PACE,
     PARTING_TIME,
     PULSE_TIME,
     STACKS_TIME,
@@ -44,6 +46,7 @@ from uwsgi_deploy.shared.stack_dump import arrange
 
 LIMIT = 30.0
 ANSWERED = RequestPhase.ANSWERED
+FIRST_LOOK = PULSE_TIME + LOOK_AGAIN
 # A worker whose interpreter is held has this to show its stacks.
 WHOLE_TIME = UNANSWERED_TIME + STACKS_TIME
 
@@ -86,12 +89,13 @@ def isolate(fleet: Fleet, worker: Worker, judged: Running, until: float) -> None
 
 
 def test_idle_master_looks_when_something_can_be_due() -> None:
-    """Whatever begins after a look has the whole limit; what runs has the rest of it and the worker's own time."""
+    """Whatever begins after a look has the whole limit, what runs has the rest of it; then the pulse is looked at."""
     fleet, worker = one_worker()
-    assert wake_up(fleet, 100.0) == 135.0
+    assert wake_up(fleet, 100.0) == 130.0 + FIRST_LOOK
     worker.running = (since(90.0), since(95.0, core=1))
-    assert wake_up(fleet, 100.0) == 125.0
-    assert decisions(fleet, 124.9) == []
+    assert wake_up(fleet, 100.0) == 120.0 + FIRST_LOOK
+    worker.shortest = 4.0
+    assert wake_up(fleet, 100.0) == 104.0 + FIRST_LOOK
 
 
 def test_limits_by_route_wake_the_master_sooner() -> None:
@@ -100,7 +104,7 @@ def test_limits_by_route_wake_the_master_sooner() -> None:
     assert shortest_limit(limits) == 2.0
     assert shortest_limit(HarakiriSettings(harakiri=0.0)) == inf
     fleet, _ = one_worker(harakiri_routes=limits.harakiri_routes)
-    assert wake_up(fleet, 100.0) == 107.0
+    assert wake_up(fleet, 100.0) == 102.0 + FIRST_LOOK
 
 
 def test_without_a_limit_there_is_nothing_to_wait_for() -> None:
@@ -108,16 +112,29 @@ def test_without_a_limit_there_is_nothing_to_wait_for() -> None:
     fleet, worker = one_worker(Running(0, 90.0, inf, by_user=False), harakiri=0.0)
     assert list(harakiri(fleet, 1e9)) == []
     worker.running = (Running(0, 90.0, 95.0, by_user=True),)
-    assert list(harakiri(fleet, 91.0)) == [WakeAt(100.0)]
+    assert list(harakiri(fleet, 91.0)) == [WakeAt(95.0 + FIRST_LOOK), WakeAt(100.0)]
     assert decisions(fleet, 100.0) == [AskForStacks(worker.serial, worker.running[0], 100.0 + WHOLE_TIME)]
 
 
 def test_master_leaves_the_deadline_to_the_worker() -> None:
     """It only observes until the worker's own time is over."""
-    fleet, _worker = one_worker(since(90.0))
-    for now in (120.0, 122.0, 124.99):
+    fleet, worker = one_worker(since(90.0))
+    for now in (120.0, 122.0, 124.9):
+        worker.pulse = now
         assert decisions(fleet, now) == []
-        assert wake_up(fleet, now) == 125.0
+    assert wake_up(fleet, 120.0) == 120.0 + FIRST_LOOK
+    assert wake_up(fleet, 122.0) == 122.0 + NUDGE_PACE
+    assert wake_up(fleet, 124.9) == 125.0
+
+
+def test_held_interpreter_is_told_of_the_deadline() -> None:
+    """Its watchdog cannot run; a signal may reach what holds it. Now and then, until the hard instant."""
+    fleet, worker = one_worker(since(90.0))
+    assert decisions(fleet, 120.4) == []
+    assert decisions(fleet, 120.6) == [Nudge(worker.serial, 120.6 + NUDGE_PACE)]
+    worker.next_nudge = 121.1
+    assert decisions(fleet, 121.0) == []
+    assert decisions(fleet, 121.1) == [Nudge(worker.serial, 121.1 + NUDGE_PACE)]
 
 
 @pytest.mark.parametrize("phase", [Phase.READY, Phase.LEAVING])

@@ -1,8 +1,8 @@
 """What the master does about a request that its own worker could not end (the hard stage of harakiri).
 
 At a request's deadline the worker itself raises in it, and goes on trying for harakiri-graceful-timeout seconds; the
-master only sends the graceful signal, if there is one. What still runs at the *hard instant* opens a *case* on its
-worker:
+master only sends the graceful signal, if there is one, and has a worker interrupt itself whose interpreter is held.
+What still runs at the *hard instant* opens a *case* on its worker:
 
 - The worker has answered the client (`RequestPhase.ANSWERED`) and its interpreter is free: it is isolated. A successor
   is started, its other requests go on under their own limits, and when they are over it is killed.
@@ -27,6 +27,7 @@ from uwsgi_deploy.master.actions import (
     AwaitSiblings,
     Execute,
     Isolate,
+    Nudge,
     PutOffHarakiri,
     Spare,
     WakeAt,
@@ -40,6 +41,8 @@ from uwsgi_deploy.shared.scoreboard import RequestPhase, Running
 # second; a busy machine makes it stumble.
 UNANSWERED_TIME = 0.5
 PULSE_TIME = 0.5
+# How often a worker whose interpreter is held is told to interrupt itself.
+NUDGE_PACE = 0.5
 # How long a worker may take to show its stacks; what it has not taken of the time to answer is added.
 STACKS_TIME = 0.3
 LOOK_AGAIN = 0.01
@@ -55,10 +58,11 @@ _ANSWERED = int(RequestPhase.ANSWERED)
 
 def harakiri(fleet: Fleet, now: float) -> Iterator[Action]:
     """The next step of every case, and new cases."""
-    if fleet.shortest_limit != inf:
-        # What begins from now on is nothing of ours before. A worker that gives a request a nearer end says so.
-        grace = 0.0 if _signal_of(fleet) else fleet.harakiri.harakiri_graceful_timeout
-        yield WakeAt(now + fleet.shortest_limit + grace)
+    limits = (worker.shortest for worker in fleet.workers())
+    shortest = min(fleet.shortest_limit, min(limits, default=inf))
+    if shortest != inf:
+        # What begins from now on is nothing of ours before. A worker whose application sets a shorter one says so.
+        yield WakeAt(now + shortest + (0.0 if _signal_of(fleet) else _first_look(fleet)))
     for worker in fleet.workers():
         if worker.phase is not Phase.ORDERED and worker.running:
             yield from _look(fleet, worker, now)
@@ -88,6 +92,7 @@ def _open(fleet: Fleet, worker: Worker, now: float) -> Iterator[Action]:
         return
     due = first.deadline if _signal_of(fleet) else hard_instant(fleet, first)
     if due > now:
+        yield from _observe(fleet, worker, first, now)
         yield WakeAt(due)
     elif worker.harakiri_not_before > now:
         yield WakeAt(worker.harakiri_not_before)
@@ -97,6 +102,19 @@ def _open(fleet: Fleet, worker: Worker, now: float) -> Iterator[Action]:
         yield AskForStacks(worker.serial, first, now + STACKS_TIME, warns=True)
     else:
         yield from _act(fleet, worker, first, now)
+
+
+def _observe(fleet: Fleet, worker: Worker, first: Running, now: float) -> Iterator[Action]:
+    """Until the hard instant a request is its worker's affair, unless somebody holds the interpreter."""
+    look = first.deadline + _first_look(fleet)
+    if now >= look and is_held(worker, first.deadline, now) and now >= worker.next_nudge:
+        yield Nudge(worker.serial, now + NUDGE_PACE)
+    yield WakeAt(look if now < look else now + NUDGE_PACE)
+
+
+def _first_look(fleet: Fleet) -> float:
+    """How long after its deadline the master first looks at a request."""
+    return min(fleet.harakiri.harakiri_graceful_timeout, PULSE_TIME + LOOK_AGAIN)
 
 
 def _act(fleet: Fleet, worker: Worker, overdue: Running, now: float) -> Iterator[Action]:
