@@ -33,8 +33,9 @@ _LOG = 2
 _ANSWERED = int(RequestPhase.ANSWERED)
 # While a request is overdue the pulse beats, and ends of requests are noticed, this often.
 PULSE = 0.1
-# An exception that could not be raised is tried again soon, then at least this often.
-FIRST_RETRY, LAST_RETRY = 0.005, 0.05
+# An exception that could not be raised is tried again soon, then at least this often. Not much more often: a wait in C
+# code that begins anew with every signal and looks for exceptions when it is over (psycopg's, 0.1 s) would never be.
+FIRST_RETRY, LAST_RETRY = 0.005, 0.15
 # One that was raised, and did not end the request, is repeated after this time, doubled each time: `finally` and
 # rollbacks must come to their end.
 FIRST_REPEAT, LAST_REPEAT = 0.5, 2.0
