@@ -11,7 +11,20 @@ from collections.abc import Mapping
 
 import click
 
-VERBS = ("status", "reload", "stop", "restart", "drain", "pause", "resume", "workers", "log", "inflight", "dump")
+VERBS = (
+    "status",
+    "reload",
+    "stop",
+    "restart",
+    "drain",
+    "pause",
+    "resume",
+    "workers",
+    "log",
+    "inflight",
+    "dump",
+    "harakiri",
+)
 COMMANDS: Mapping[str, str] = {"run": "flask_integration.run", **dict.fromkeys(VERBS, "flask_integration.verbs")}
 """Command to the module that has it, in `commands`."""
 

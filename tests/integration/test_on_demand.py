@@ -225,3 +225,55 @@ def test_nobody_to_ask(word: str, tmp_path: Path) -> None:
     result = verb(ServerProcess(directory=tmp_path), word, "--pidfile", "none.pid")
     assert result.returncode == NOT_RUNNING
     assert "not running" in result.stderr
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_directory", [False, True])
+def test_reports_of_a_server_that_runs_and_of_one_that_has_ended(own_directory: bool, tmp_path: Path) -> None:
+    """Found without being told where, listed, shown, turned into a command; no secret is in any of it."""
+    options = ("--harakiri", "1", *(("--harakiri-dir", "kept") if own_directory else ()))
+    runtime = {"XDG_RUNTIME_DIR": str(tmp_path)}  # reports of equal servers before it would be there, too
+    with ServerProcess("--http-socket", "127.0.0.1:0", "--module", "hanging", *options, environment=runtime) as server:
+        client = server.connect(timeout=60)
+        client.send(b"GET /hang/sleep/1?token=hidden HTTP/1.1\r\nHost: test\r\nCookie: sessionid=hidden\r\n\r\n")
+        assert client.receive().status == 504
+
+        def listed(*words: str) -> list[dict[str, Any]]:
+            result = verb(server, "harakiri", "list", "--json", *words)
+            assert (result.returncode, result.stderr) == (0, ""), result
+            rows: list[dict[str, Any]] = json.loads(result.stdout)["reports"]
+            return rows
+
+        (row,) = wait_until(listed, 30, what="the report")
+        assert (row["path"], row["route"], row["outcome"]) == (
+            "/hang/sleep/1",
+            "/hang/sleep/<int:number>",
+            "answered_504",
+        )
+        assert row["culprit"].startswith("hanging.py:")
+        assert row["culprit"].endswith(" in sleep")
+        shown = verb(server, "harakiri", "show", row["id"][:20])
+        assert shown.returncode == 0, shown
+        assert "GET /hang/sleep/1" in shown.stdout
+        whole = verb(server, "harakiri", "show", "--json")
+        assert json.loads(whole.stdout)["id"] == row["id"]
+        again = verb(server, "harakiri", "replay", row["id"])
+        assert again.returncode == 0, again
+        assert "curl" in again.stdout
+        assert "/hang/sleep/1" in again.stdout
+        assert not any("hidden" in result.stdout + result.stderr for result in (shown, whole, again))
+        directory = json.loads(verb(server, "status", "--json").stdout)["reports"]
+        missing = verb(server, "harakiri", "show", "zzz")
+        assert missing.returncode == 1
+        assert f"there is no report 'zzz' in {directory}; the nearest is {row['id']}" in missing.stderr
+        assert server.stop() == 0
+        assert [found["id"] for found in listed("--dir", directory)] == [row["id"]]
+
+
+def test_server_that_keeps_no_reports() -> None:
+    with ServerProcess(*STUCK, "--harakiri-dir", "off") as server:
+        result = verb(server, "harakiri", "list")
+        assert result.returncode == 1
+        assert "keeps no reports" in result.stderr

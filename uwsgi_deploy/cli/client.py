@@ -25,6 +25,7 @@ from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.master.commands import Command
 from uwsgi_deploy.process import runtime_dir
+from uwsgi_deploy.reports.place import place_of
 
 # A master is busy for moments only: it forks, and executes itself anew.
 ANSWER_TIMEOUT = 20.0
@@ -63,7 +64,8 @@ class NoServer(ServerError):
 class Place:
     """Where to look. What is empty is not looked at; when nothing leads to a server it is the one of `directory`.
 
-    certain: that directory is a project's and not just where somebody happens to be.
+    certain: that directory is a project's and not just where somebody happens to be. reports: where that server keeps
+    its reports of late requests, as far as is known.
     """
 
     control_socket: str = ""
@@ -71,6 +73,7 @@ class Place:
     pid: int = 0
     directory: str = ""
     certain: bool = True
+    reports: str = ""
 
     def anywhere(self) -> Place:
         """This place for somebody who has named nothing."""
@@ -84,12 +87,14 @@ def place_in(settings: Settings) -> Place:
     directory = os.path.join(start, settings.application.chdir)
     written_later = (identity.pidfile2, identity.safe_pidfile, identity.safe_pidfile2)
     pidfiles = [os.path.join(directory, path) for path in written_later if path]
+    reports = place_of(settings, os.environ)
     if identity.pidfile:
         pidfiles.insert(0, os.path.join(start, identity.pidfile))
     return Place(
         control_socket=os.path.join(directory, control) if control and control != OFF else "",
         pidfiles=tuple(pidfiles),
         directory=directory,
+        reports="" if reports is None else os.path.join(directory, reports.directory),
     )
 
 

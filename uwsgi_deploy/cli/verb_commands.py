@@ -20,7 +20,11 @@ from uwsgi_deploy.cli.verbs import PLACE_ARGUMENTS, VERBS, Argument, Order, Take
 
 Known = Callable[[Mapping[str, Any]], Place]
 
-GROUP_HELP = {"workers": "Change the number of workers, or replace them.", "log": "Reopen or rotate the log file."}
+GROUP_HELP = {
+    "workers": "Change the number of workers, or replace them.",
+    "log": "Reopen or rotate the log file.",
+    "harakiri": "List and show reports of requests that took too long.",
+}
 """First word of the verbs of two words to what they are about."""
 
 DESTINATION = "verb"

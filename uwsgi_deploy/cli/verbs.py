@@ -18,6 +18,7 @@ from typing import Any
 
 from uwsgi_deploy.cli import status_report
 from uwsgi_deploy.cli.client import UNKNOWN, NoServer, Place, Server, Watch, find
+from uwsgi_deploy.cli.harakiri import HARAKIRI
 from uwsgi_deploy.cli.on_demand import ON_DEMAND
 from uwsgi_deploy.cli.order import FAILED, PLACE_ARGUMENTS, Argument, Order, Takes, Verb
 from uwsgi_deploy.master.commands import Command
@@ -236,6 +237,7 @@ VERBS = (
     Verb(("log", "reopen"), "Open the log file again by its name, after it was moved.", _simply(Command.REOPEN_LOG)),
     Verb(("log", "rotate"), "Move the log file away and open a new one.", _simply(Command.ROTATE_LOG)),
     *ON_DEMAND,
+    *HARAKIRI,
 )
 
 

@@ -19,6 +19,7 @@ VERB_WORDS = (
     "log",
     "inflight",
     "dump",
+    "harakiri",
 )
 """First words that are verbs."""
 

@@ -4,6 +4,7 @@ The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds
 
     version, pid, state (starting, running, cheap, paused, reloading, draining, drained, lame duck, stopping),
     uptime (seconds), processes (wanted), threads, greenlets (in each worker), requests, generation, cwd, pidfile, log,
+    reports: the directory with the reports of late requests, "" for none
     reload: null, or id, kind and stage (checking, emptying, replacing, loading, rolling) of the one that runs
     last_reload: null, or id, ok and message of the last one that ended
     workers: id, pid, state (ordered, starting, idle, busy, paused, leaving), generation, started, requests (of this
@@ -30,6 +31,7 @@ from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.age import age
+from uwsgi_deploy.reports.place import place_of
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
 
 # struct tcp_info of a listening socket: tcpi_unacked is the length of the queue, tcpi_sacked its limit.
@@ -52,12 +54,19 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "cwd": os.getcwd(),
         "pidfile": settings.identity.pidfile,
         "log": settings.logs.logto,
+        "reports": _reports(settings),
         "reload": _reload(fleet),
         "last_reload": _last_reload(fleet),
         "workers": [_worker(worker, fleet, scoreboard) for worker in fleet.workers()],
         "templates": [_template(template) for template in fleet.templates],
         "listeners": [_listener(listener) for listener in listeners],
     }
+
+
+def _reports(settings: Settings) -> str:
+    """Where the reports of late requests are."""
+    place = place_of(settings, os.environ)
+    return "" if place is None else os.path.abspath(place.directory)
 
 
 def server_state(fleet: Fleet) -> str:
