@@ -322,7 +322,7 @@ def _part_from_siblings() -> None:
 def _load_lazy_parts(reporter: Reporter | None) -> None:
     """Load what Django would load with the first request of each worker: the URLs, and all views that they import."""
     urls = sys.modules.get("django.urls")
-    if urls is None:
+    if urls is None or not _is_django_used():
         return
     try:
         urls.get_resolver().url_patterns  # noqa: B018  a cached property
@@ -330,6 +330,11 @@ def _load_lazy_parts(reporter: Reporter | None) -> None:
         log(f"*** WARNING: the URL configuration cannot be loaded: {error!r} ***")
         if reporter is not None:
             reporter.report_failure(error)
+
+
+def _is_django_used() -> bool:
+    """Whether it has settings. Libraries such as Sentry's import Django wherever it is installed."""
+    return "DJANGO_SETTINGS_MODULE" in os.environ or bool(sys.modules["django.conf"].settings.configured)
 
 
 def _forget_looked_up_names() -> None:
@@ -348,7 +353,7 @@ def _forget_looked_up_names() -> None:
 def _make_safe_to_fork() -> None:
     """Close what libraries are known to hold open; all others are only warned about."""
     database = sys.modules.get("django.db")
-    if database is None:
+    if database is None or not _is_django_used():
         return
     try:
         database.connections.close_all()
