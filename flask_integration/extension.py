@@ -32,7 +32,7 @@ REDACT = "UWSGI_REDACT"
 DESCRIPTION = "The request was ended because its time was over. Please try again later."
 JSON = "application/json"
 SOFT = "soft"
-CONTINUES = "continues"
+GOES_ON = ("continues", "completed")
 
 logger = logging.getLogger("uwsgi.harakiri")
 
@@ -131,7 +131,7 @@ def user_of(globals_of_request: Callable[[], object]) -> object:
 
 def send_report(app: Flask, report: dict[str, Any]) -> None:
     """Tell who listens. A request goes on after the soft stage, and when it catches the timeout of a `deadline()`."""
-    goes_on = report["kind"] == SOFT or report["outcome"] == CONTINUES
+    goes_on = report["kind"] == SOFT or report["outcome"] in GOES_ON
     signal = request_is_slow if goes_on else request_timed_out
     for receiver in signal.receivers_for(app):
         try:

@@ -1,0 +1,237 @@
+"""Reports arrive, from a real server, at everything that an application may have set up to hear of them: once each,
+with what matters and without secrets, from the worker or from its successor. What misbehaves hurts nobody."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.reports import Report, reports_in, wait_for_report
+from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
+
+LIMIT, GRACE = 1.0, 1.0
+# This machine may be busy with other things; the promise is a second.
+TOLERANCE = 4.0
+SECRET = "s3cr3t-value"
+FILES = ("sentry", "otel", "logger", "callback", "exec")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+SCRIPT = """\
+#!/bin/sh
+cat >> exec.jsonl
+echo >> exec.jsonl
+"""
+
+
+class Receiver:
+    """The address of a webhook. status: what it answers."""
+
+    def __init__(self, status: int = 204) -> None:
+        self.reports: list[Report] = []
+        reports = self.reports
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                reports.append(json.loads(self.rfile.read(length)))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    def __enter__(self) -> Receiver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/hook?token={SECRET}"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def serve(receiver: Receiver, directory: Path, *options: str, bad: str = "", script: str = SCRIPT) -> ServerProcess:
+    program = directory / "hook.sh"
+    program.write_text(script)
+    program.chmod(0o755)
+    common = ("--http-socket", "127.0.0.1:0", "--module", "late_sinks", "--harakiri", str(LIMIT))
+    reports = ("--harakiri-graceful-timeout", str(GRACE), "--harakiri-dir", "reports")
+    hooks = ("--harakiri-hook", f"exec:{program}", "--harakiri-hook", receiver.url)
+    return ServerProcess(*common, *reports, *hooks, *options, directory=directory, environment={"BAD": bad}, timeout=60)
+
+
+def hang(server: ServerProcess, path: str) -> float:
+    """Ask, get 504, tell how long that took."""
+    began = time.monotonic()
+    response = server.get(
+        f"{path}?token={SECRET}",
+        Cookie=f"sessionid={SECRET}",
+        Authorization=f"Bearer {SECRET}",
+        X_Request_ID="request-1",
+        traceparent=f"00-{TRACE}-b7ad6b7169203331-01",
+    )
+    assert response.status == 504, server.log
+    return time.monotonic() - began
+
+
+def lines(directory: Path, name: str) -> list[Any]:
+    path = directory / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+
+
+def everything(directory: Path, receiver: Receiver) -> dict[str, list[Any]]:
+    """What each sink has got."""
+    return {**{name: lines(directory, name) for name in FILES}, "http": list(receiver.reports)}
+
+
+def wait_for_all(directory: Path, receiver: Receiver, *, without: str = "") -> dict[str, list[Any]]:
+    def all_there() -> dict[str, list[Any]] | None:
+        got = everything(directory, receiver)
+        return got if all(found for name, found in got.items() if name != without) else None
+
+    found = wait_until(all_there, 20, what="every sink's report")
+    assert found is not None
+    return found
+
+
+def check_events(got: dict[str, list[Any]], report: Report, *, kind: str, path: str) -> None:
+    """Exactly one each, about this report, with its fields in the sink's own words."""
+    assert {name: len(found) for name, found in got.items()} == dict.fromkeys(got, 1)
+    assert SECRET not in json.dumps([got, report])
+    for name in ("callback", "exec", "http"):
+        assert got[name][0]["id"] == report["id"]
+        assert got[name][0]["schema"] == "uwsgi.harakiri/1"
+        assert got[name][0]["request"]["path"] == path
+    record = got["logger"][0]
+    assert (record["id"], record["level"]) == (report["id"], "ERROR")
+    assert path in record["message"]
+    assert report["culprit"]["function"] in record["text"]
+    event = got["sentry"][0]
+    assert event["level"] == {"deadline": "error", "hard": "fatal"}[kind]
+    assert event["fingerprint"][:2] == ["harakiri", path]
+    assert event["tags"]["harakiri.kind"] == kind
+    exception = event["exception"]["values"][-1]
+    assert exception["type"] == "HarakiriTimeout"
+    assert report["culprit"]["function"] in [frame["function"] for frame in exception["stacktrace"]["frames"]]
+    span = got["otel"][0]
+    assert span["status"]["status_code"] == "ERROR"
+    assert span["attributes"]["uwsgi.harakiri.id"] == report["id"]
+    assert span["attributes"]["error.type"] == "timeout"
+    assert span["attributes"]["url.path"] == path
+    assert span["events"][0]["name"] == "exception"
+    assert report["culprit"]["function"] in span["events"][0]["attributes"]["exception.stacktrace"]
+    if kind == "deadline":  # seen from outside a request has no headers
+        assert event["tags"]["request_id"] == "request-1"
+        assert TRACE in json.dumps(span), "it belongs to the trace of the request"
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_a_deadline(tmp_path: Path, receiver: Receiver, threads: str) -> None:
+    """The worker lives and tells everybody."""
+    with serve(receiver, tmp_path, "--threads", threads) as server:
+        assert hang(server, "/sleep") < LIMIT + TOLERANCE
+        got = wait_for_all(tmp_path, receiver)
+        report = wait_for_report(tmp_path / "reports", "/sleep")
+        assert report["kind"] == "deadline"
+        assert "delivered_late" not in report or not report["delivered_late"]
+        assert server.stop() == 0
+    check_events(everything(tmp_path, receiver), report, kind="deadline", path="/sleep")
+    assert got["callback"][0]["kind"] == "deadline"
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, threads: str) -> None:
+    """It held its interpreter and could tell nobody: its successor does, once."""
+    with serve(receiver, tmp_path, "--threads", threads) as server:
+        assert hang(server, "/hold") < LIMIT + GRACE + TOLERANCE
+        server.wait_for_log(r"^Respawned uWSGI worker 1 ", timeout=20)
+        wait_for_all(tmp_path, receiver)
+        report = wait_for_report(tmp_path / "reports", "/hold")
+        assert report["kind"] == "hard"
+        assert report["delivered_late"] is True
+        assert server.get("/").status == 200
+        assert server.stop() == 0
+    check_events(everything(tmp_path, receiver), report, kind="hard", path="/hold")
+    assert len(reports_in(tmp_path / "reports")) == 1
+
+
+@pytest.mark.parametrize(
+    "sink", ["sentry hangs", "otel hangs", "logger hangs", "callback hangs", "sentry raises", "logger raises"]
+)
+def test_a_sink_that_misbehaves(tmp_path: Path, receiver: Receiver, sink: str) -> None:
+    """The client is answered in time, the other sinks have theirs, the worker serves on and ends when it is told to."""
+    name = sink.partition(" ")[0]
+    with serve(receiver, tmp_path, "--threads", "2", bad=sink) as server:
+        assert hang(server, "/sleep") < LIMIT + TOLERANCE
+        assert server.get("/").status == 200
+        got = wait_for_all(tmp_path, receiver, without=name)
+        assert got[name] == []
+        assert {len(found) for other, found in got.items() if other != name} == {1}
+        assert server.log.count("spawned uWSGI worker 1 ") == 1, "it needed no successor"
+        assert "Respawned" not in server.log
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("sink", ["callback hangs", "callback raises", "callback exits"])
+def test_late_delivery_to_a_sink_that_misbehaves(tmp_path: Path, receiver: Receiver, sink: str) -> None:
+    """The successor serves from its first moment, and is not asked for the same again and again."""
+    with serve(receiver, tmp_path, bad=sink) as server:
+        hang(server, "/hold")
+        assert server.get("/").status == 200
+        wait_for_all(tmp_path, receiver, without="callback")
+        assert server.stop() == 0
+    counts = {name: len(found) for name, found in everything(tmp_path, receiver).items()}
+    assert counts == {"callback": 0} | {name: 1 for name in counts if name != "callback"}
+
+
+def test_a_hook_that_hangs(tmp_path: Path, receiver: Receiver) -> None:
+    """The program is killed; the others have had their report long before."""
+    with serve(receiver, tmp_path, script="#!/bin/sh\nsleep 600\n") as server:
+        hang(server, "/sleep")
+        wait_for_all(tmp_path, receiver, without="exec")
+        server.wait_for_log("the hook .*/hook.sh was killed", timeout=20)
+        assert server.stop() == 0
+
+
+def test_a_hook_that_fails(tmp_path: Path) -> None:
+    """Its exit code and what it said, the address's status: in the log, without the token in the address."""
+    with Receiver(status=503) as receiver:
+        script = "#!/bin/sh\necho no space >&2\nexit 3\n"
+        with serve(receiver, tmp_path, script=script) as server:
+            hang(server, "/sleep")
+            server.wait_for_log("ended with 3 .*no space", timeout=20)
+            server.wait_for_log("harakiri-hook http://127.0.0.1:.* answered 503", timeout=20)
+            assert SECRET not in server.log.replace(f"GET /sleep?token={SECRET}", "")
+            assert server.stop() == 0
+
+
+def test_switched_off(tmp_path: Path, receiver: Receiver) -> None:
+    """harakiri-sinks chooses."""
+    with serve(receiver, tmp_path, "--harakiri-sinks", "ring,hook") as server:
+        hang(server, "/sleep")
+        wait_until(lambda: receiver.reports and lines(tmp_path, "exec"), 20, what="the hooks' reports")
+        wait_for_report(tmp_path / "reports", "/sleep")
+        assert server.stop() == 0
+    got = everything(tmp_path, receiver)
+    assert {name for name, found in got.items() if found} == {"exec", "http"}
