@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.unit.reports.incidents import AT, incident
 from uwsgi_deploy import settings_from
 from uwsgi_deploy.reports import callbacks
@@ -300,8 +301,8 @@ def test_a_program_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyte
     (line,) = run_hook(value, report())
     assert "was killed" in line
     assert time.monotonic() - began < 30
-    for pid in pids.read_text().split():
-        assert state_of(int(pid)) in ("", "Z")
+    wait_until(lambda: all(state_of(int(pid)) in ("", "Z") for pid in pids.read_text().split()))
+    assert len(pids.read_text().split()) == 2
 
 
 def state_of(pid: int) -> str:
