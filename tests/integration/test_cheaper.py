@@ -45,10 +45,13 @@ def assert_calm(server: ServerProcess) -> None:
     assert [word for word in QUIET if word in server.log] == []
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_workers_come_and_go_with_the_load(algorithm: str) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "engine"),
+    [*((algorithm, ()) for algorithm in ALGORITHMS), ("spare2", ("--gevent", "1")), ("busyness", ("--gevent", "1"))],
+)
+def test_workers_come_and_go_with_the_load(algorithm: str, engine: tuple[str, ...]) -> None:
     """Few workers without load, more while requests are slow and many, few again after it; nothing is lost."""
-    options = ("-p", "2", "--cheaper", "1", "--cheaper-algo", algorithm, *ALGORITHMS[algorithm])
+    options = ("-p", "2", "--cheaper", "1", "--cheaper-algo", algorithm, *ALGORITHMS[algorithm], *engine)
     with ServerProcess(*PID, *options) as server:
         assert workers(server) == 1
         assert "ready: 1 worker accepts" in server.log

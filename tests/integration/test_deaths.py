@@ -231,7 +231,7 @@ def reload_wholly(server: ServerProcess, before: set[int]) -> None:
 
 
 @pytest.mark.parametrize("where", ["sleep", "interpreter"])
-@pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--lazy-apps",)], ids=" ".join)
+@pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--lazy-apps",), ("--gevent", "20")], ids=" ".join)
 def test_nothing_outlives_the_master(options: tuple[str, ...], where: str) -> None:
     """kill -9 of the master while a request is stuck, also one that holds the interpreter: two seconds and no more."""
     module = ("--module", "tests.support.apps.endless", "--attach-daemon", "sleep 600")

@@ -8,8 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
+import pytest
+
 from tests.conformance.servers import Target, serve
 from tests.conformance.wire import request
+from tests.support.engines import GREEN, threads_and_gevent
 
 
 def ask(target: Target, path: str) -> float:
@@ -21,9 +24,10 @@ def ask(target: Target, path: str) -> float:
     return time.monotonic() - started
 
 
-def test_quick_requests_go_on_beside_long_ones(tmp_path: Path) -> None:
+@threads_and_gevent
+def test_quick_requests_go_on_beside_long_ones(engine: tuple[str, ...], tmp_path: Path) -> None:
     """After many quick requests the leader serves without letting go; a long one has to lose it the lead at once."""
-    with serve(tmp_path, "--threads", "4") as target, ThreadPoolExecutor(3) as clients:
+    with serve(tmp_path, *engine) as target, ThreadPoolExecutor(3) as clients:
         for _ in range(3):
             for _ in range(50):
                 ask(target, "/x")
@@ -32,16 +36,18 @@ def test_quick_requests_go_on_beside_long_ones(tmp_path: Path) -> None:
             assert all(one.result() < 2 for one in long)
 
 
-def test_every_core_serves_at_the_same_time(tmp_path: Path) -> None:
-    with serve(tmp_path, "--threads", "4") as target, ThreadPoolExecutor(4) as clients:
+@pytest.mark.parametrize("option", ["--threads", "--gevent"])
+def test_every_core_serves_at_the_same_time(option: str, tmp_path: Path) -> None:
+    with serve(tmp_path, option, "4") as target, ThreadPoolExecutor(4) as clients:
         started = time.monotonic()
         list(clients.map(lambda _: ask(target, "/slow?t=0.5"), range(8)))
         assert time.monotonic() - started < 1.8  # two rounds of four; one core would take 4 s
 
 
-def test_client_goes_to_the_idle_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [(), ("--gevent", "1")], ids=["prefork", "gevent"])
+def test_client_goes_to_the_idle_worker(engine: tuple[str, ...], tmp_path: Path) -> None:
     """A new client never waits behind a busy worker while another one is idle."""
-    with serve(tmp_path, "--processes", "2") as target, ThreadPoolExecutor(1) as clients:
+    with serve(tmp_path, "--processes", "2", *engine) as target, ThreadPoolExecutor(1) as clients:
         for _ in range(3):
             long = clients.submit(ask, target, "/slow?t=1")
             assert max(ask(target, "/x") for _ in range(20)) < 0.5
@@ -70,9 +76,10 @@ def test_new_clients_do_not_starve_behind_those_that_stay(tmp_path: Path) -> Non
             one.result()
 
 
-def test_answers_are_not_held_behind_a_long_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [(), ("--gevent", "1"), GREEN], ids=["prefork", "gevent 1", "gevent"])
+def test_answers_are_not_held_behind_a_long_request(engine: tuple[str, ...], tmp_path: Path) -> None:
     """One core holds quick answers while more requests wait; one that takes long must not hold them up with it."""
-    with serve(tmp_path) as target, ExitStack() as wires:
+    with serve(tmp_path, *engine) as target, ExitStack() as wires:
         gate, *quick, long = (wires.enter_context(target.wire()) for _ in range(6))
         for _ in range(2):
             for wire in (gate, *quick, long):  # known connections: their next requests are read in one round

@@ -8,6 +8,7 @@ import socket
 import time
 from pathlib import Path
 
+from tests.support.engines import prefork_and_gevent
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -21,9 +22,10 @@ def closes(server: ServerProcess) -> bool:
         return client.get("/").header("Connection") == "close"
 
 
-def test_serves_on_and_closes_connections() -> None:
+@prefork_and_gevent
+def test_serves_on_and_closes_connections(engine: tuple[str, ...]) -> None:
     """New and old clients are answered until the time is over, each for the last time on its connection."""
-    with ServerProcess(*HELLO, "-p", "2", "--lame-duck", "2") as server, server.connect() as old:
+    with ServerProcess(*HELLO, *engine, "-p", "2", "--lame-duck", "2") as server, server.connect() as old:
         assert old.get("/").header("Connection") != "close"
         assert not closes(server)
         begin = time.monotonic()

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.servers import Target, fresh_ident, serve
 from tests.conformance.wire import Wire, chunks, request
+from tests.support.engines import GREEN, PREFORK
 from tests.support.waiting import wait_until
 
 SHORT = 1.0
@@ -18,12 +19,12 @@ SHORT = 1.0
 LATEST = 6.0
 
 
-@pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+@pytest.fixture(scope="module", params=[PREFORK, GREEN], ids=["prefork", "gevent"])
+def impatient(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server whose timeouts are all a second."""
     names = ("header-timeout", "body-timeout", "http-keepalive-timeout", "send-timeout")
     options = [text for name in names for text in (f"--{name}", str(SHORT))]
-    with serve(tmp_path_factory.mktemp("state"), *options) as target:
+    with serve(tmp_path_factory.mktemp("state"), *options, *request.param) as target:
         yield target
 
 
@@ -165,10 +166,10 @@ def test_large_body_goes_to_an_unlinked_file(tmp_path: Path, coding: str) -> Non
 # ---------------------------------------------------------- post-buffering = 0: the application reads from the client
 
 
-@pytest.fixture(scope="module")
-def unbuffered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    options = ("--post-buffering", "0", "--body-timeout", str(SHORT), "--threads", "2", "--limit-post", "100000")
-    with serve(tmp_path_factory.mktemp("state"), *options) as running:
+@pytest.fixture(scope="module", params=[("--threads", "2"), GREEN], ids=["threads", "gevent"])
+def unbuffered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    options = ("--post-buffering", "0", "--body-timeout", str(SHORT), "--limit-post", "100000")
+    with serve(tmp_path_factory.mktemp("state"), *options, *request.param) as running:
         yield running
 
 

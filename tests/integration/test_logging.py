@@ -9,6 +9,7 @@ import pytest
 
 from tests.conformance.servers import MODULE, Target, serve
 from tests.conformance.wire import Wire, request
+from tests.support.engines import prefork_and_gevent
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -39,9 +40,10 @@ def default_lines(target: Target, count: int) -> list[re.Match[str]]:
     return wait_until(found, what=f"{count} request lines")
 
 
-def test_default_line(tmp_path: Path) -> None:
+@prefork_and_gevent
+def test_default_line(engine: tuple[str, ...], tmp_path: Path) -> None:
     """Tools that parse uWSGI's line parse this one, and its figures are true."""
-    with serve(tmp_path) as target:
+    with serve(tmp_path, *engine) as target:
         paths = ["/x?a=1", "/status/404%20Not%20Found?body=none", "/error/before"]
         answers = [ask(target, path) for path in paths]
         lines = default_lines(target, 3)
@@ -81,9 +83,10 @@ def test_sendfile_is_named(tmp_path: Path) -> None:
         assert int(line["generated"]) == 307_200
 
 
-def test_request_that_is_cut_is_logged(tmp_path: Path) -> None:
+@prefork_and_gevent
+def test_request_that_is_cut_is_logged(engine: tuple[str, ...], tmp_path: Path) -> None:
     """A client that leaves in the middle still has its line."""
-    with serve(tmp_path) as target:
+    with serve(tmp_path, *engine) as target:
         with target.wire() as wire:
             wire.send(request("/closing/slowly?id=logged"))
             wire.receive_until(b"xxx")

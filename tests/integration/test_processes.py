@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import ConnectionEnded
+from tests.support.engines import prefork_and_gevent, threads_and_gevent
 from tests.support.readable import readable_launcher
 from tests.support.server import LAUNCHER, ServerProcess
 from tests.support.waiting import wait_until
@@ -59,20 +60,11 @@ def alive(pid: int) -> bool:
 @contextmanager
 def slow_request(server: ServerProcess, seconds: float) -> Iterator[object]:
     """A client whose request is being served when the block begins."""
-    before = idle_workers(server)
+    before = server.log.count("slow: begins")
     with server.connect(timeout=30) as client:
         client.send(SLOW % str(seconds).encode())
-        wait_until(lambda: idle_workers(server) < before, what="a worker to be busy")
+        wait_until(lambda: server.log.count("slow: begins") > before, what="the request to run")
         yield client
-
-
-def idle_workers(server: ServerProcess) -> int:
-    """Workers whose threads all wait in epoll: the kernel tells what a process waits for."""
-    pids = [pid for name, pid in processes(server).items() if "worker" in name]
-    return sum(1 for pid in pids if Path(f"/proc/{pid}/wchan").read_text() in EPOLL)
-
-
-EPOLL = ("ep_poll", "do_epoll_wait", "0")
 
 
 # --- births -----------------------------------------------------------------------------------------------------------
@@ -213,9 +205,10 @@ def test_workers_have_their_own_random_numbers(tmp_path: Path) -> None:
 # --- deaths -----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_worker_is_back_within_a_second() -> None:
+@prefork_and_gevent
+def test_killed_worker_is_back_within_a_second(engine: tuple[str, ...]) -> None:
     """kill -9 of a worker: uWSGI's lines, and a successor with the same number."""
-    with ServerProcess(*HELLO, "-p", "2") as server:
+    with ServerProcess(*HELLO, *engine, "-p", "2") as server:
         victim = server.worker_pids[1]
         started = time.monotonic()
         os.kill(victim, signal.SIGKILL)
@@ -229,9 +222,10 @@ def test_killed_worker_is_back_within_a_second() -> None:
         assert server.stop() == 0
 
 
-def test_worker_that_ends_in_a_request() -> None:
+@prefork_and_gevent
+def test_worker_that_ends_in_a_request(engine: tuple[str, ...]) -> None:
     """An application that ends its process loses that request only."""
-    with ServerProcess(*HELLO) as server:
+    with ServerProcess(*HELLO, *engine) as server:
         with server.connect() as client, pytest.raises(ConnectionEnded):
             client.get("/exit?3")
         server.wait_for_log(r"^DAMN ! worker 1 \(pid: \d+\) died, exit code 3 :\( trying respawn ...$")
@@ -259,7 +253,7 @@ def test_lost_template_is_loaded_again() -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--lazy-apps",), ("--threads", "4")])
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",), ("--threads", "4"), ("--gevent", "20")])
 def test_no_orphans(options: tuple[str, ...]) -> None:
     """kill -9 of the master: template and workers end by themselves."""
     with ServerProcess(*HELLO, "-p", "2", *options) as server:
@@ -278,17 +272,19 @@ def test_no_orphans_while_loading(tmp_path: Path) -> None:
         wait_until(lambda: not server.session_pids(), what="all processes to end")
 
 
-def test_orphans_finish_their_requests() -> None:
+@prefork_and_gevent
+def test_orphans_finish_their_requests(engine: tuple[str, ...]) -> None:
     """A worker whose master was killed still answers what it has begun, if that takes no longer than a moment."""
-    with ServerProcess(*HELLO) as server, slow_request(server, 0.7) as client:
+    with ServerProcess(*HELLO, *engine) as server, slow_request(server, 0.7) as client:
         server.signal(signal.SIGKILL)
         assert client.receive().body == b"slow\n"  # type: ignore[attr-defined]
         wait_until(lambda: not server.session_pids(), what="all processes to end")
 
 
-def test_retired_workers_are_replaced() -> None:
+@prefork_and_gevent
+def test_retired_workers_are_replaced(engine: tuple[str, ...]) -> None:
     """max-requests: workers are replaced without an alarm and without a lost request."""
-    with ServerProcess(*HELLO, "--max-requests", "3", *AT_ONCE) as server:
+    with ServerProcess(*HELLO, *engine, "--max-requests", "3", *AT_ONCE) as server:
         pids: set[bytes] = set()
         wait_until(lambda: pids.add(server.get("/pid").body) or len(pids) >= 4, timeout=30, what="a fourth worker")
         assert "DAMN" not in server.log
@@ -344,9 +340,10 @@ def test_stop(number: signal.Signals) -> None:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_stop_finishes_requests() -> None:
+@prefork_and_gevent
+def test_stop_finishes_requests(engine: tuple[str, ...]) -> None:
     """A request that is being served is answered, and nobody new is let in meanwhile."""
-    with ServerProcess(*HELLO, "-p", "2") as server, slow_request(server, 0.7) as client:
+    with ServerProcess(*HELLO, *engine, "-p", "2") as server, slow_request(server, 0.7) as client:
         server.signal(signal.SIGTERM)
         server.wait_for_log("^SIGINT/SIGTERM received...killing workers...$")
         assert client.receive().body == b"slow\n"  # type: ignore[attr-defined]
@@ -354,10 +351,11 @@ def test_stop_finishes_requests() -> None:
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
-def test_second_signal_stops_at_once(first: signal.Signals) -> None:
+@prefork_and_gevent
+def test_second_signal_stops_at_once(engine: tuple[str, ...], first: signal.Signals) -> None:
     """An impatient second Ctrl-C or SIGQUIT does not wait for requests."""
     second = signal.SIGINT if first is signal.SIGINT else signal.SIGQUIT
-    with ServerProcess(*HELLO, "-p", "2") as server, slow_request(server, 30):
+    with ServerProcess(*HELLO, *engine, "-p", "2") as server, slow_request(server, 30):
         server.signal(first)
         server.wait_for_log("^worker . buried after 0 seconds$")
         started = time.monotonic()
@@ -367,9 +365,10 @@ def test_second_signal_stops_at_once(first: signal.Signals) -> None:
         assert time.monotonic() - started < 5
 
 
-def test_heroku_stop() -> None:
+@prefork_and_gevent
+def test_heroku_stop(engine: tuple[str, ...]) -> None:
     """SIGTERM to every process, again and again: the request is answered, nobody is respawned, exit code 0."""
-    with ServerProcess(*HELLO, "-p", "2") as server, slow_request(server, 1) as client:
+    with ServerProcess(*HELLO, *engine, "-p", "2") as server, slow_request(server, 1) as client:
         started = time.monotonic()
         for rounds in range(6):
             if rounds > 1 and time.monotonic() - started > 0.5:
@@ -392,6 +391,15 @@ def test_no_mercy() -> None:
         server.wait_for_log(r"^worker 1 \(pid: \d+\) is taking too much time to die...NO MERCY !!!$")
 
 
+@threads_and_gevent
+def test_mercy_of_a_worker_that_is_not_stuck(engine: tuple[str, ...]) -> None:
+    """It sees by itself that the time is over, and nobody has to kill it."""
+    with ServerProcess(*HELLO, *engine, "--worker-reload-mercy", "0.3") as server, slow_request(server, 60):
+        assert server.stop(timeout=10) == 0
+        assert server.session_pids() == set()
+        assert "DAMN" not in server.log
+
+
 def test_stop_while_loading(tmp_path: Path) -> None:
     """SIGTERM while the application is imported ends the server at once."""
     (tmp_path / "app.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
@@ -404,9 +412,10 @@ def test_stop_while_loading(tmp_path: Path) -> None:
             assert not (tmp_path / "x.sock").exists()
 
 
-def test_exit_handlers_and_threads() -> None:
+@prefork_and_gevent
+def test_exit_handlers_and_threads(engine: tuple[str, ...]) -> None:
     """A worker's background jobs and exit handlers run before it ends, once and only in the worker."""
-    with ServerProcess(*HTTP, "--module", "background") as server:
+    with ServerProcess(*HTTP, "--module", "background", *engine) as server:
         assert server.get("/").status == 200
         assert server.stop() == 0
         worker = server.worker_pids[1]
@@ -477,9 +486,10 @@ def test_broken_code_keeps_the_old(tmp_path: Path, options: tuple[str, ...]) -> 
         assert server.stop() == 0
 
 
-def test_reload_finishes_requests() -> None:
+@prefork_and_gevent
+def test_reload_finishes_requests(engine: tuple[str, ...]) -> None:
     """A worker that is replaced answers what it has begun."""
-    with ServerProcess(*HELLO) as server, slow_request(server, 0.7) as client:
+    with ServerProcess(*HELLO, *engine) as server, slow_request(server, 0.7) as client:
         server.signal(signal.SIGHUP)
         server.wait_for_log(r"^\*\*\* reload complete")
         assert server.get("/").status == 200

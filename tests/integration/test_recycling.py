@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engines import each_engine, prefork_and_gevent
 from tests.support.load import Load
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
@@ -45,10 +46,10 @@ def assert_replaced_before_they_went(server: ServerProcess) -> None:
         assert len(births[wid]) > len(lines)
 
 
-@pytest.mark.parametrize("cores", ["1", "2"])
-def test_max_requests(cores: str) -> None:
+@each_engine
+def test_max_requests(engine: tuple[str, ...]) -> None:
     """max-requests=50 under keep-alive and one-shot load: many successors, nothing lost, no alarm."""
-    with ServerProcess(*PID, "-p", "2", "--threads", cores, "--max-requests", "50", *AT_ONCE) as server:
+    with ServerProcess(*PID, "-p", "2", *engine, "--max-requests", "50", *AT_ONCE) as server:
         with Load(server, "/pid") as load:
             wait_until(lambda: len(load.answers) >= 10, timeout=60, what="ten workers to have served")
         assert load.lost == []
@@ -68,9 +69,10 @@ def test_young_workers_stay() -> None:
         assert "Seeya" not in server.log
 
 
-def test_max_requests_without_a_master() -> None:
+@prefork_and_gevent
+def test_max_requests_without_a_master(engine: tuple[str, ...]) -> None:
     """A single process ends by itself with code 17, for a supervisor to start it again."""
-    with ServerProcess(*PID, "--master=false", "--max-requests", "2", *AT_ONCE) as server:
+    with ServerProcess(*PID, *engine, "--master=false", "--max-requests", "2", *AT_ONCE) as server:
         assert [server.get("/").status for _ in range(2)] == [200, 200]
         assert server.wait_end() == 17
 

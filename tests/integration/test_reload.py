@@ -20,6 +20,7 @@ import pytest
 
 from tests.integration.test_processes import alive, parent, processes, slow_request, write_version
 from tests.support.client import ConnectionEnded
+from tests.support.engines import prefork_and_gevent
 from tests.support.readable import readable_launcher
 from tests.support.server import REPOSITORY, ServerProcess
 from tests.support.verbs import verb
@@ -139,9 +140,10 @@ def test_master_executes_itself(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_lost_under_load() -> None:
+@prefork_and_gevent
+def test_nothing_is_lost_under_load(engine: tuple[str, ...]) -> None:
     """Four reloads, keep-alive and one-shot clients: every request is answered, and the master does not grow."""
-    with ServerProcess(*HELLO, "-p", "2") as server:
+    with ServerProcess(*HELLO, *engine, "-p", "2") as server:
         reload(server)
         before, memory = descriptors(server.pid), written_memory(server.pid)
         with load(server) as lost:
@@ -161,7 +163,7 @@ def written_memory(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
-@pytest.mark.parametrize("options", [(), ("--lazy-apps",)])
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",), ("--gevent", "20")])
 def test_workers_die_with_a_master_that_was_executed_anew(options: tuple[str, ...]) -> None:
     """The exec itself is no death to them; kill -9 of the master is, for old and new ones."""
     with ServerProcess(*HELLO, "-p", "2", *options) as server, slow_request(server, 60):
@@ -177,9 +179,10 @@ def test_workers_die_with_a_master_that_was_executed_anew(options: tuple[str, ..
         wait_until(lambda: not server.session_pids(), what="all processes to end")
 
 
-def test_requests_run_through_it() -> None:
+@prefork_and_gevent
+def test_requests_run_through_it(engine: tuple[str, ...]) -> None:
     """A request that began before the exec is answered by the old worker, which then goes."""
-    with ServerProcess(*HELLO) as server, slow_request(server, 2) as client:
+    with ServerProcess(*HELLO, *engine) as server, slow_request(server, 2) as client:
         (old,) = workers(server).values()
         reload(server)
         assert alive(old)
@@ -602,7 +605,7 @@ def fifo(server: ServerProcess, byte: str) -> None:
     (server.directory / "fifo").write_text(byte)
 
 
-@pytest.mark.parametrize("options", [(), ("--lazy-apps",)])
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",), ("--lazy-apps", "--gevent", "20")])
 def test_chain_reload(tmp_path: Path, options: tuple[str, ...]) -> None:
     """One worker at a time in order, uWSGI's lines; with lazy-apps the code is new, without it is not."""
     write_version(tmp_path / "app.py", "one")
@@ -650,9 +653,10 @@ def test_reload_of_workers_only(byte: str) -> None:
         assert "binary reloading" not in server.log
 
 
-def test_brutal_reload_executes_the_master(tmp_path: Path) -> None:
+@prefork_and_gevent
+def test_brutal_reload_executes_the_master(engine: tuple[str, ...], tmp_path: Path) -> None:
     """FIFO `R`: configuration and code are new, and no old worker finishes anything."""
-    options = (*HELLO, "--master-fifo", "fifo")
+    options = (*HELLO, *engine, "--master-fifo", "fifo")
     with ServerProcess(*options) as server, slow_request(server, 60) as client:
         (old,) = workers(server).values()
         fifo(server, "R")

@@ -9,15 +9,16 @@ import pytest
 
 from tests.conformance.servers import Target, serve
 from tests.conformance.wire import request
+from tests.support.engines import GREEN, PREFORK, THREADS
 
 PAUSE = 1.5
 SOON = 0.75
 """Seconds in which a block must have arrived; half of the pause that it would otherwise have waited for."""
 
 
-@pytest.fixture(scope="module", params=["1", "4"], ids=["1-thread", "4-threads"])
+@pytest.fixture(scope="module", params=[PREFORK, THREADS, GREEN], ids=["prefork", "threads", "gevent"])
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with serve(tmp_path_factory.mktemp("state"), "--threads", request.param) as running:
+    with serve(tmp_path_factory.mktemp("state"), *request.param) as running:
         yield running
 
 

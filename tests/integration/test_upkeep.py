@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.engines import each_engine, prefork_and_gevent
 from tests.support.server import ServerProcess
 from tests.support.verbs import verb
 from tests.support.waiting import wait_until
@@ -56,10 +57,10 @@ def answered(client: socket.socket) -> bool:
 # --- a pause ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", ["1", "3"])
-def test_pause_makes_everybody_wait_and_resume_loses_nobody(threads: str) -> None:
+@each_engine
+def test_pause_makes_everybody_wait_and_resume_loses_nobody(engine: tuple[str, ...]) -> None:
     """New clients and those that are connected; several at once; in workers that were there and in new ones."""
-    with ServerProcess(*HELLO, "-p", "2", "--threads", threads) as server:
+    with ServerProcess(*HELLO, "-p", "2", *engine) as server:
         known = [dialled(server) for _ in range(4)]
         for client in known:
             client.sendall(GET)
@@ -220,9 +221,10 @@ def test_a_log_that_is_no_file_cannot_be_rotated() -> None:
 # --- drain ------------------------------------------------------------------------------------------------------------
 
 
-def test_drain_ends_what_runs_and_frees_the_port() -> None:
+@prefork_and_gevent
+def test_drain_ends_what_runs_and_frees_the_port(engine: tuple[str, ...]) -> None:
     """The request that runs is answered; another server can listen there; the master tells it and waits for the end."""
-    with ServerProcess(*HELLO, "-p", "2") as server:
+    with ServerProcess(*HELLO, "-p", "2", *engine) as server:
         with dialled(server) as client:
             client.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: test\r\n\r\n")
             wait_until(lambda: "busy" in verb(server, "status").stdout, 30)

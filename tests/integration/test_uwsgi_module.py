@@ -77,7 +77,7 @@ def test_opt_is_the_configuration(tmp_path: Path) -> None:
         assert see(server, "(uwsgi.opt.get('gevent'), 'gevent' in uwsgi.opt)") == (None, False)
 
 
-@pytest.mark.parametrize("load", [(), ("--lazy-apps",), ("--master=false",)])
+@pytest.mark.parametrize("load", [(), ("--lazy-apps",), ("--master=false",), ("--gevent", "20")])
 def test_hooks_of_the_application(load: tuple[str, ...]) -> None:
     """After the fork, after each request, and at the end of a worker."""
     with ServerProcess(*INSIDE, *load, environment={"HOOKS": "1"}) as server:

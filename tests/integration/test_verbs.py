@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engines import prefork_and_gevent
 from tests.support.server import LAUNCHER, ServerProcess
 from tests.support.verbs import verb
 from tests.support.waiting import wait_until
@@ -50,8 +51,9 @@ def test_status_for_programs_and_scripts() -> None:
         assert [line.split()[0] for line in lines if " " in line].count("worker") == 2
 
 
-def test_status_shows_the_request_that_runs() -> None:
-    with ServerProcess(*HELLO, "--harakiri", "50") as server, server.connect(timeout=60) as client:
+@prefork_and_gevent
+def test_status_shows_the_request_that_runs(engine: tuple[str, ...]) -> None:
+    with ServerProcess(*HELLO, *engine, "--harakiri", "50") as server, server.connect(timeout=60) as client:
         client.send(b"GET /slow?30 HTTP/1.1\r\nHost: test\r\n\r\n")
 
         def busy() -> bool:

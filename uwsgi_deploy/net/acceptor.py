@@ -28,8 +28,9 @@ _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errn
 class Siblings:
     """What the workers of one listener know of each other.
 
-    idle: a byte per process, 1 while it waits for events and is not leaving; `own` is this one's index. call_fd: an
-    eventfd that all of them watch; writing to it wakes one that is idle, to accept what another had no time for.
+    idle: a byte per process, 1 while it waits for events (with gevent: while it has a free core) and is not leaving;
+    `own` is this one's index. call_fd: an eventfd that all of them watch; writing to it wakes one that is idle, to
+    accept what another had no time for.
     """
 
     idle: memoryview
@@ -37,8 +38,9 @@ class Siblings:
     call_fd: int
 
     def anyone_idle(self) -> bool:
-        """Whether another worker waits for events (asked by a worker that does not)."""
-        return 1 in self.idle.tolist()
+        """Whether another worker waits for events."""
+        flags = self.idle.tolist()
+        return flags.count(1) > flags[self.own]
 
 
 class Endpoint(NamedTuple):

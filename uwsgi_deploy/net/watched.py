@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uwsgi_deploy.net.reactor import Reactor
 
 # New clients in a round: where other workers take some, and where none does.
@@ -12,6 +14,12 @@ class WatchedReactor(Reactor):
     """`poll` never waits. Between two rounds the loop waits for `fileno`, and `rest` has been called."""
 
     is_watched = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # What siblings see: not whether it waits, as other engines' processes do, but whether it has a free core. A
+        # worker that has none must not take a client because one that has looked busy for a moment.
+        self._room_flag, self._idle_flag = self._idle_flag, bytearray(1)
 
     @property
     def appetite(self) -> int:
@@ -28,9 +36,13 @@ class WatchedReactor(Reactor):
         is_idle: this process has a free core, for the others that share its listeners to know.
         """
         self._polling = True
-        self._idle_flag[0] = is_idle
+        self._room_flag[0] = is_idle and not self.draining
         if self._returned or self._drain_wanted:
             self.wake()
+
+    def has_room(self) -> None:
+        """The first core is free again."""
+        self._room_flag[0] = not self.draining
 
     @property
     def needs_ticks(self) -> bool:

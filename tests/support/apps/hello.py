@@ -30,7 +30,8 @@ def pid(query: str) -> bytes:
 
 
 def slow(query: str) -> bytes:
-    """Take `query` seconds, then answer."""
+    """Take `query` seconds, then answer; tell the log that it has begun."""
+    print("slow: begins", flush=True)
     time.sleep(float(query or 1))
     return b"slow\n"
 

@@ -205,6 +205,8 @@ class GeventEngine:
                 while self._ready:
                     self._serve_one(core)
                 core.idle_since = self._reactor.now
+                if not (self._parked or self._unborn):
+                    self._reactor.has_room()
                 self._parked.append(core)
                 self._to_hub()
         except GreenletExit:
