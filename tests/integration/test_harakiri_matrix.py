@@ -49,9 +49,6 @@ WAYS: Mapping[str, str] = {
 }
 """Way to hang to the function of tests/support/apps/hanging.py that a report must name."""
 
-# What does not work yet. To be emptied.
-PENDING = frozenset({("prefork", "regex"), ("gevent", "regex"), ("gevent", "loop")})
-
 # Where C code holds the interpreter in another thread than the first, nothing can reach it: the worker goes, with what
 # else it runs. Each sibling may lose the one request that it has there.
 TAKES_SIBLINGS_ALONG = frozenset({("threads", "regex")})
@@ -109,8 +106,7 @@ def run_engine(postgres_cluster: Any) -> Iterator[Callable[[str], Mapping[str, C
 
 def _run_all(engine: str, database: Database) -> Mapping[str, Cell | BaseException]:
     with ThreadPoolExecutor(len(WAYS)) as pool:
-        ways = [way for way in WAYS if (engine, way) not in PENDING]
-        cells = {way: pool.submit(run_cell, engine, way, database.url) for way in ways}
+        cells = {way: pool.submit(run_cell, engine, way, database.url) for way in WAYS}
     return {way: cell.exception() or cell.result() for way, cell in cells.items()}
 
 
@@ -118,8 +114,6 @@ def _run_all(engine: str, database: Database) -> Mapping[str, Cell | BaseExcepti
 @pytest.mark.parametrize("engine", ENGINES)
 def test_cell(engine: str, way: str, run_engine: Callable[[str], Mapping[str, Cell | BaseException]]) -> None:
     """504 (or a response that is visibly cut) in time; the report has route and culprit; siblings are all served."""
-    if (engine, way) in PENDING:
-        pytest.skip("not built yet")
     cell = run_engine(engine)[way]
     if isinstance(cell, BaseException):
         raise cell

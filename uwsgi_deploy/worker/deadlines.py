@@ -197,9 +197,8 @@ class Deadlines:
         started = self.records.begun[core]
         if not started or not self.may_interrupt(core, started, frame):
             return
-        if self.watched[core] != started:
-            self.watched[core] = started
-            self.witness(core, started, frame)
+        self.watched[core] = started
+        self.witness(core, started, frame)  # of no effect where the watchdog has seen to it
         self.interrupted(core)
         limit = self.due(core) - started
         raise HarakiriTimeout(f"the request has run for longer than {round(limit, 2):g} s", limit=limit)

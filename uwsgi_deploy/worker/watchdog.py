@@ -114,8 +114,11 @@ class Watchdog:
     def witness(self, core: int, started: float, frame: FrameType | None) -> None:
         """In the main thread: it is about to interrupt itself, before the watchdog came to it."""
         response, case = self._deadlines.running[core], self._cases.get(core)
-        if response is not None and (case is None or case.started != started):
+        if response is None:
+            return
+        if case is None or case.started != started:
             case = self._cases[core] = Case(core, started)
+        if case.incident is None:  # the watchdog may be at it, and will find that the request has ended
             case.incident = self._evidence.incident(Kind.DEADLINE, core, started, response, frame=frame)
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -170,10 +173,10 @@ class Watchdog:
         if response is None:
             return now + FIRST_RETRY  # it is ending at this moment
         if case.incident is None:
-            case.incident = self._evidence.incident(Kind.DEADLINE, core, started, response)
+            incident = self._evidence.incident(Kind.DEADLINE, core, started, response)
             if deadlines.running[core] is not response:
-                case.incident = None
-                return now
+                return now  # by itself, or by its own hand: then `witness` has left an incident
+            case.incident = case.incident or incident
         if now >= due + self._grace:
             self._end_patience(case, response)
             return now + PULSE
