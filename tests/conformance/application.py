@@ -411,8 +411,8 @@ def file(environ: Environ, start: StartResponse, query: dict[str, str], rest: st
 
     def pipe() -> io.FileIO:
         reader, writer = os.pipe()
-        with open(writer, "wb") as end:  # gevent's os.close() waits for its hub, which the read below would block
-            end.write(b"p" * 500)
+        os.write(writer, b"p" * 500)
+        os.close(writer)  # gevent's waits for its hub, which a read that waits for the end would block
         return io.FileIO(reader)
 
     size = len(PATTERN)
@@ -428,6 +428,7 @@ def file(environ: Environ, start: StartResponse, query: dict[str, str], rest: st
         "memory": (1000, lambda: io.BytesIO(b"m" * 1000)),
         "empty": (0, lambda: io.FileIO(os.devnull)),
         "pipe": (500, pipe),
+        "buffered-pipe": (500, lambda: io.BufferedReader(pipe())),
         "iterated": (size, real),
     }
     promised, opener = kinds[rest]

@@ -152,6 +152,7 @@ def test_close_that_fails_is_contained(target: Target) -> None:
         ("memory", b"m" * 1000),
         ("empty", b""),
         ("pipe", b"p" * 500),
+        ("buffered-pipe", b"p" * 500),
         ("iterated", PATTERN),
     ],
 )

@@ -169,8 +169,12 @@ class Response:
                     _check_block(block)
                 block = b"".join(result)
             self._send_whole(block)
-        elif kind is FileWrapper and (piece := result.regular_file()):  # type: ignore[attr-defined]
-            self._send_file(*piece)
+        elif kind is FileWrapper:
+            if piece := result.regular_file():  # type: ignore[attr-defined]
+                self._send_file(*piece)
+            else:
+                result.wait_with(self.connection.wait)  # type: ignore[attr-defined]
+                self._send_stream(result)
         else:
             self._send_stream(result)
 
