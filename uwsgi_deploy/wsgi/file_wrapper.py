@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from select import POLLIN
 from typing import Any
 
-
 # A wait for a pipe or a socket goes on for as long as it takes, in turns of so many seconds.
 _TURN = 60.0
 

@@ -393,7 +393,7 @@ class BlockStream:
     greenlets of one thread. What goes wrong in the flusher's thread waits in `error` for the core.
     """
 
-    __slots__ = ("_connection", "_flusher", "_lock", "_over", "_pending", "_quiet", "_send_block", "error")
+    __slots__ = ("_connection", "_flusher", "_heed", "_lock", "_over", "_pending", "_quiet", "_send_block", "error")
 
     def __init__(self, connection: Connection, send_block: Callable[[bytes], None], flusher: Flusher) -> None:
         self._connection, self._send_block, self._flusher = connection, send_block, flusher
@@ -401,6 +401,7 @@ class BlockStream:
         self._lock = allocate_lock()
         self._over = False
         self._quiet = True  # the flusher does not look after this stream
+        self._heed = True  # the core has something to do with its next block: it is quiet, or there is an error
         self.error: Exception | None = None
 
     def run(self, iterator: Iterator[bytes], response: Response) -> None:
@@ -412,20 +413,21 @@ class BlockStream:
             for block in iterator:  # kept plain: it runs once per block
                 append(block)
                 gathered += len(block)
-                if self._quiet:
-                    self._quiet = False
-                    self._flusher.watch(self)
-                    if not is_first:  # a block after a pause: nothing is to be joined with it
-                        gathered = _GATHER
-                    is_first = False
-                if gathered >= _GATHER or self.error:
-                    gathered = 0
+                if self._heed or gathered >= _GATHER:
+                    was_quiet = self._quiet
+                    self._quiet = self._heed = False
+                    if was_quiet:
+                        self._flusher.watch(self)
+                        if is_first and gathered < _GATHER:  # the flusher sends it, with what follows it soon
+                            is_first = False
+                            continue
+                    is_first, gathered = False, 0
                     self.flush()
                     if response.complete:
                         break
             self.flush()
         finally:
-            if not is_first:
+            if not is_first:  # the flusher knows of it
                 self._flusher.forget(self)
                 with self._lock:  # the flusher may be at work a last time, on a descriptor that is about to be closed
                     self._over = True
@@ -465,9 +467,9 @@ class BlockStream:
 
     def rest(self) -> bool:
         """Called by the flusher after a tick with nothing to send: whether that is still so."""
-        self._quiet = True
+        self._quiet = self._heed = True
         if self._pending and not self._over and self.error is None:  # a block came in between
-            self._quiet = False
+            self._quiet = self._heed = False
             return False
         return True
 
@@ -482,6 +484,7 @@ class BlockStream:
                 self._send_block(data)
         except (ClientGone, TypeError) as error:  # TypeError: a block that is not bytes
             self.error = error
+            self._heed = True
 
 
 def _drop(_data: bytes) -> None:
