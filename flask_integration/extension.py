@@ -3,7 +3,7 @@
     Uwsgi(app)
 
 It puts `HarakiriMiddleware` around the application. Rule, endpoint and view are noted when the request has been
-matched, statements of SQLAlchemy when that is there, other calls as `app.config["UWSGI_INSTRUMENT"]` says. A handler
+matched, statements of SQLAlchemy when that is there, other calls as `app.config["UWSGI_NOTE_CALLS"]` says. A handler
 for error 504 is the page of a request whose time is over. Receivers of `flask_integration.request_timed_out` get its
 report.
 """
@@ -26,7 +26,7 @@ from flask_integration.middleware import Application, Environ, HarakiriMiddlewar
 from flask_integration.signals import request_is_slow, request_timed_out
 from uwsgi_deploy import NOTES, HarakiriTimeout, RequestNotes, instrument, on_report, set_route
 
-INSTRUMENT = "UWSGI_INSTRUMENT"
+NOTE_CALLS = "UWSGI_NOTE_CALLS"
 REDACT = "UWSGI_REDACT"
 
 DESCRIPTION = "The request was ended because its time was over. Please try again later."
@@ -54,7 +54,7 @@ class _Watching:
     """What is put around one application."""
 
     def __init__(self, app: Flask) -> None:
-        self._instrument = _words(app.config.get(INSTRUMENT) or ())
+        self._instrument = _words(app.config.get(NOTE_CALLS) or ())
         self._redact: Callable[[str, Any], Any] | None = app.config.get(REDACT)
         self._views: dict[str, str] = {}
         self._prepared = self._has_login = False

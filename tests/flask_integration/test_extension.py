@@ -184,11 +184,11 @@ def test_redaction_is_the_applications(app: Flask) -> None:
 
 @pytest.mark.parametrize("value", ["http,cache", "http cache", ["http", "cache"]])
 def test_instrumentation(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
-    """UWSGI_INSTRUMENT, as Python and as an environment variable says it; once more with the first request."""
+    """UWSGI_NOTE_CALLS, as Python and as an environment variable says it; once more with the first request."""
     wanted: list[tuple[str, ...]] = []
     monkeypatch.setattr(extension, "instrument", lambda *kinds: wanted.append(kinds))
     app = Flask("other")
-    app.config["UWSGI_INSTRUMENT"] = value
+    app.config["UWSGI_NOTE_CALLS"] = value
     Uwsgi(app)
     for _ in range(3):
         ask(app, "/")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.engines import each_engine
 from tests.support.reports import Report, reports_in, wait_for_report
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
@@ -126,44 +127,48 @@ def check_events(got: dict[str, list[Any]], report: Report, *, kind: str, path: 
     record = got["logger"][0]
     assert (record["id"], record["level"]) == (report["id"], "ERROR")
     assert path in record["message"]
-    assert report["culprit"]["function"] in record["text"]
+    # A busy machine may not show the stacks of a worker that is killed in time.
+    assert report["culprit"] or "faulthandler" not in report["capture"]
+    culprit = (report["culprit"] or {"function": ""})["function"]
+    assert culprit in record["text"]
     event = got["sentry"][0]
     assert event["level"] == {"deadline": "error", "hard": "fatal"}[kind]
     assert event["fingerprint"][:2] == ["harakiri", path]
     assert event["tags"]["harakiri.kind"] == kind
     exception = event["exception"]["values"][-1]
     assert exception["type"] == "HarakiriTimeout"
-    assert report["culprit"]["function"] in [frame["function"] for frame in exception["stacktrace"]["frames"]]
+    assert culprit in [frame["function"] for frame in exception["stacktrace"]["frames"]] or not culprit
     span = got["otel"][0]
     assert span["status"]["status_code"] == "ERROR"
     assert span["attributes"]["uwsgi.harakiri.id"] == report["id"]
     assert span["attributes"]["error.type"] == "timeout"
     assert span["attributes"]["url.path"] == path
     assert span["events"][0]["name"] == "exception"
-    assert report["culprit"]["function"] in span["events"][0]["attributes"]["exception.stacktrace"]
+    assert culprit in span["events"][0]["attributes"]["exception.stacktrace"]
     if kind == "deadline":  # seen from outside a request has no headers
         assert event["tags"]["request_id"] == "request-1"
         assert TRACE in json.dumps(span), "it belongs to the trace of the request"
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
-def test_a_deadline(tmp_path: Path, receiver: Receiver, threads: str) -> None:
+@each_engine
+def test_a_deadline(tmp_path: Path, receiver: Receiver, engine: tuple[str, ...]) -> None:
     """The worker lives and tells everybody."""
-    with serve(receiver, tmp_path, "--threads", threads) as server:
+    with serve(receiver, tmp_path, *engine) as server:
         assert hang(server, "/sleep") < LIMIT + TOLERANCE
         got = wait_for_all(tmp_path, receiver)
         report = wait_for_report(tmp_path / "reports", "/sleep")
         assert report["kind"] == "deadline"
+        assert report["culprit"]["function"] == "sleep_in_turns"
         assert "delivered_late" not in report or not report["delivered_late"]
         assert server.stop() == 0
     check_events(everything(tmp_path, receiver), report, kind="deadline", path="/sleep")
     assert got["callback"][0]["kind"] == "deadline"
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
-def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, threads: str) -> None:
+@each_engine
+def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, engine: tuple[str, ...]) -> None:
     """It held its interpreter and could tell nobody: its successor does, once."""
-    with serve(receiver, tmp_path, "--threads", threads) as server:
+    with serve(receiver, tmp_path, *engine) as server:
         assert hang(server, "/hold") < LIMIT + GRACE + TOLERANCE
         server.wait_for_log(r"^Respawned uWSGI worker 1 ", timeout=20)
         wait_for_all(tmp_path, receiver)
@@ -174,6 +179,33 @@ def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, threads: s
         assert server.stop() == 0
     check_events(everything(tmp_path, receiver), report, kind="hard", path="/hold")
     assert len(reports_in(tmp_path / "reports")) == 1
+
+
+def test_a_response_that_was_cut(tmp_path: Path, receiver: Receiver) -> None:
+    """Sentry's own middleware sees the exception, too, and does not tell it again."""
+    with serve(receiver, tmp_path) as server:
+        with server.connect() as client:
+            client.send(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert client.read_to_end().endswith(b"first\r\n")
+        wait_for_all(tmp_path, receiver)
+        assert wait_for_report(tmp_path / "reports", "/stream")["outcome"] == "cut"
+        assert server.stop() == 0
+    assert [len(found) for found in everything(tmp_path, receiver).values()] == [1] * 6
+
+
+def test_the_soft_stage(tmp_path: Path, receiver: Receiver) -> None:
+    """A warning, and the request goes on; the report says later how it ended."""
+    with serve(receiver, tmp_path, "--harakiri", "60", "--soft-harakiri", "0.3") as server:
+        assert server.get("/a-second").status == 200
+        got = wait_for_all(tmp_path, receiver)
+        reports = tmp_path / "reports"
+        wait_until(lambda: wait_for_report(reports, "/a-second")["outcome"] == "completed", 20, what="the end")
+        report = wait_for_report(reports, "/a-second")
+        assert (report["kind"], report["ended"]["status"]) == ("soft", 200)
+        assert (got["logger"][0]["level"], got["sentry"][0]["level"]) == ("WARNING", "warning")
+        assert got["otel"][0]["status"]["status_code"] == "UNSET"
+        assert server.stop() == 0
+    assert [len(found) for found in everything(tmp_path, receiver).values()] == [1] * 6
 
 
 @pytest.mark.parametrize(
@@ -234,4 +266,5 @@ def test_switched_off(tmp_path: Path, receiver: Receiver) -> None:
         wait_for_report(tmp_path / "reports", "/sleep")
         assert server.stop() == 0
     got = everything(tmp_path, receiver)
-    assert {name for name, found in got.items() if found} == {"exec", "http"}
+    assert {name for name, found in got.items() if found} == {"exec", "http", "sentry"}
+    assert "harakiri.kind" not in got["sentry"][0].get("tags", {}), "what Sentry's own middleware has seen"

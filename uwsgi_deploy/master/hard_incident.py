@@ -128,11 +128,15 @@ def _same(limit: float, other: float) -> bool:
 
 
 def _stacks(text: str, request: RunningRequest) -> tuple[Stack | None, tuple[Stack, ...]]:
-    """The stack of the request's own thread, and the others' without the server's frames around them."""
+    """The stack of the request's own thread, and the others' without the server's frames around them.
+
+    Greenlets have one thread together: it shows the request that keeps it from all others, and these wait for that.
+    """
     victim: Stack | None = None
     others: list[Stack] = []
     for found in parse(text):
-        if found.thread == request.thread and victim is None:
+        is_own = found.thread == request.thread if request.thread else len(inner(found.frames)) < len(found.frames)
+        if is_own and victim is None:
             victim = _stack(found, f"{request.method} {request.uri.partition('?')[0]}")
         else:
             others.append(_stack(found, f"thread 0x{found.thread:x}"))

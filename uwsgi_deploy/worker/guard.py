@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-from _thread import start_new_thread
 from collections.abc import Callable, Sized
 from time import monotonic
 
@@ -17,6 +16,7 @@ from uwsgi_deploy.api.deadlines import install
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.native import start_new_thread
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.protocol.messages import Environ

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.reports import sinks_of
+from uwsgi_deploy.errors import HarakiriTimeout
+from uwsgi_deploy.native import allocate_lock
 from uwsgi_deploy.reports.incident import Incident
 
 _FILING = "uwsgi_deploy.reports.filing"
@@ -22,6 +25,9 @@ class Reporting:
         self._settings, self._write, self._aside = settings, write, aside
         self._filing: Any = None
         self._loading = allocate_lock()
+        sentry = sys.modules.get("sentry_sdk.scope")
+        if sentry is not None and "sentry" in sinks_of(settings.reports):
+            sentry.add_global_event_processor(_is_not_reported)
 
     def file(self, incident: Incident) -> str:
         """Have a report made; its id. Returns at once."""
@@ -52,3 +58,12 @@ class Reporting:
                 filing = import_module(_FILING)
                 self._filing = filing.Filing(self._settings, self._write, aside=self._aside)
             return self._filing
+
+
+def _is_not_reported(event: Any, hint: Any) -> Any:
+    """For Sentry, whose WSGI middleware captures what leaves the application: of a timeout it gets the report.
+
+    None drops the event. The report is an event without an exception object.
+    """
+    kind = (hint.get("exc_info") or (None,))[0]
+    return None if isinstance(kind, type) and issubclass(kind, HarakiriTimeout) else event

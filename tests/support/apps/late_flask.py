@@ -23,7 +23,7 @@ app.config["UWSGI"] = {
     "harakiri-dir": "reports",
     "harakiri-routes": {"exports.big": 30, "exports.none": "off"},
 }
-app.config["UWSGI_INSTRUMENT"] = "http"
+app.config["UWSGI_NOTE_CALLS"] = "http"
 logins = LoginManager(app)
 exports = Blueprint("exports", __name__, url_prefix="/exports")
 engine = create_engine(os.environ.get("DATABASE_URL", "sqlite:///shop.db"), pool_size=1, max_overflow=0)

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sentry_sdk
@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from sentry_sdk.envelope import Envelope
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from sentry_sdk.transport import Transport
 
 from uwsgi_deploy import on_report
@@ -90,11 +91,21 @@ def hold_the_interpreter() -> int:
     return sum(range(10**12))
 
 
-def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+def blocks() -> Iterator[bytes]:
+    yield b"first"
+    sleep_in_turns()
+
+
+def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
     if path == "/sleep":
         sleep_in_turns()
+    if path == "/a-second":
+        time.sleep(1)
     if path == "/hold":
         hold_the_interpreter()
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"ok"]
+    return blocks() if path == "/stream" else [b"ok"]
+
+
+application = SentryWsgiMiddleware(answer)
