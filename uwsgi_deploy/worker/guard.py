@@ -66,6 +66,7 @@ class Guard:
             self._reporting,
             grace=self._settings.harakiri.harakiri_graceful_timeout,
             give_up=self._give_up,
+            part=self._end_process if self._alone else scoreboard.announce,
             record=scoreboard.record(self._wid),
             alone=self._alone,
         )
@@ -123,10 +124,6 @@ class Guard:
             accounting.count(answer, duration, TIMED_OUT)
             if accounting.logs_all or (accounting.logs_some and accounting.wants_line(answer.status, duration)):
                 accounting.log(environ, facts, answer, started=started, duration=duration, core=core, outcome=TIMED_OUT)
-        if self._alone:
-            self._end_process()
-        else:
-            self._scoreboard.announce()
 
     def _end_process(self) -> None:
         """There is no successor, but a supervisor perhaps."""

@@ -67,8 +67,8 @@ class Case:
 class Watchdog:
     """See the module.
 
-    give_up: does what is to be done about a request that does not end, on this thread. pulse: the worker's record.
-    alone: there is no master.
+    give_up: answers in the place of a request that does not end, on this thread; part: sees to it that the worker is
+    replaced then. record: the worker's in the scoreboard. alone: there is no master.
     """
 
     def __init__(
@@ -80,11 +80,13 @@ class Watchdog:
         *,
         grace: float,
         give_up: Callable[[int, float, Response, int], object],
+        part: Callable[[], object],
         record: memoryview,
         alone: bool,
     ) -> None:
         self._deadlines, self._engine, self._evidence, self._reporting = deadlines, engine, evidence, reporting
-        self._grace, self._give_up, self._record, self._alone = grace, give_up, record, alone
+        self._grace, self._give_up, self._part = grace, give_up, part
+        self._record, self._alone = record, alone
         self._shortest = min(deadlines.usual_limit, deadlines.soft_limit, deadlines.routes.shortest)
         self._cases: dict[int, Case] = {}
         self._bell = Bell()
@@ -165,6 +167,7 @@ class Watchdog:
                 self._went_on(case)
             return min(due, self._soft(core, started, case, now))
         self._overdue = True
+        self._record[Field.PULSE] = int(now * 1_000_000)  # what follows may take its time
         response = deadlines.running[core]
         if case is None:
             case = self._cases[core] = Case(core, started)
@@ -239,8 +242,9 @@ class Watchdog:
             phase = deadlines.records.phases[core]
             deadlines.records.phases[core] = _ANSWERED
         case.given_up = True
+        self._give_up(core, started, response, phase)  # first: the master does not answer any more
         self._reporting.file(replace(incident, follows=case.soft))
-        self._give_up(core, started, response, phase)
+        self._part()
 
     # -- ends ----------------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,7 @@ class Bench:
             cast(Any, self.reports),
             grace=self.settings.harakiri_graceful_timeout,
             give_up=lambda core, started, _response, phase: self.given_up.append((core, started, phase)),
+            part=lambda: self.lines.append("parts"),
             record=self.board.record(1),
             alone=False,
         )
@@ -491,6 +492,7 @@ def test_patience_ends() -> None:
     assert bench.given_up == [(0, started, RequestPhase.APPLICATION)]
     assert bench.records.phases[0] == RequestPhase.ANSWERED
     assert bench.reports.filed[-1].kind is Kind.HARD
+    assert bench.lines == ["parts"]
     bench.look()
     assert len(bench.given_up) == 1
     assert bench.end() == (TAKEN, b"")
