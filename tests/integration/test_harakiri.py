@@ -1,11 +1,10 @@
-"""A request that never ends is ended from outside: named in the log, with its stack, and nobody else notices."""
+"""Harakiri's limits and what surrounds them: what counts, who else notices, leaving, stopping, no master at all."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -68,46 +67,6 @@ class SteadyClients:
             time.sleep(0.01)
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-@pytest.mark.parametrize("path", ["/sleep", "/regex", "/power", "/lock"])
-def test_stuck_request_is_ended(path: str, threads: int) -> None:
-    """Killed within a second of its deadline, named with its stack; the other worker serves on, a successor follows."""
-    options = ("--processes", "2", "--threads", str(threads), "--harakiri", str(LIMIT))
-    with ServerProcess(*STUCK, *options) as server, server.connect(timeout=30) as victim:
-        before = server.worker_pids
-        with SteadyClients(server) as clients:
-            started = time.monotonic()
-            victim.send(ask(f"{path}?1000"))
-            with pytest.raises(ConnectionEnded):
-                victim.receive()
-            taken = time.monotonic() - started
-            server.wait_for_log(r"^Respawned uWSGI worker", timeout=30)
-            known = len(clients.times)
-            wait_until(lambda: len(clients.times) > known + 20, 30, what="answers after the kill")
-        # Only threads of the same worker can suffer, and only where nothing in it runs any more.
-        assert len(clients.lost) <= (2 if threads > 1 and path in HOLDING_THE_INTERPRETER else 0)
-        assert statistics.median(clients.times) < LIMIT / 2
-        assert LIMIT <= taken < LIMIT + PROMISE + TOLERANCE
-        server.wait_for_log(KILLED)
-        log = server.log
-        (core, wid), *_ = re.findall(rf"^HARAKIRI: GET {path}.* on core (\d+) of worker (\d+) ", log, re.M)
-        pid = before[int(wid)]
-        what = re.escape(f"GET {path}?1000")
-        assert f"*** HARAKIRI ON WORKER {wid} (pid: {pid}, try: 1, graceful: no) ***" in log
-        sentence = (
-            rf"^HARAKIRI: {what} from 127\.0\.0\.1 has run for (\S+) s on core {core} of worker {wid} \(pid: {pid}\); "
-        )
-        match = re.search(sentence + "harakiri allows 1 s$", log, re.M)
-        assert match
-        assert LIMIT <= float(match[1]) < LIMIT + PROMISE
-        assert re.search(rf"^HARAKIRI \[core {core}\] 127\.0\.0\.1 - {what} since \d+$", log, re.M)
-        stack = log.partition(f"core {core}, GET {path}?1000 (0x")[2].partition("HARAKIRI triggered")[0]
-        assert f"in stuck_in{path.replace('/', '_')}" in stack.partition("another thread")[0], log
-        assert pid not in server.worker_pids.values()
-        assert pid not in server.session_pids()
-        assert set(before.values()) - {pid} <= server.session_pids()
-
-
 def test_request_in_time_is_left_alone() -> None:
     """The limit is for each request, not for the worker: many short ones on one connection live on."""
     with ServerProcess(*STUCK, "--harakiri", "1") as server, server.connect(timeout=30) as client:
@@ -119,53 +78,16 @@ def test_request_in_time_is_left_alone() -> None:
         assert "HARAKIRI" not in server.log
 
 
-def test_other_cores_may_finish() -> None:
-    """A worker that is to be killed ends what its other threads run, if that takes no longer than half a second."""
-    options = ("--threads", "4", "--harakiri", "1.5")
-    with ServerProcess(*STUCK, *options) as server, server.connect(timeout=30) as stuck, server.connect() as other:
-        stuck.send(ask("/sleep"))
-        time.sleep(0.5)
-        other.send(ask("/sleep?1.2"))
-        pid = int(other.receive().body)
-        assert pid == server.worker_pids[1] or f"worker 1 (pid: {pid})" in server.log
-        with pytest.raises(ConnectionEnded):
-            stuck.receive()
-        server.wait_for_log(r"^HARAKIRI: the other requests of worker 1 have 0\.5 s to end$")
-        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
-        assert pid_of(server) != pid
-
-
 def test_graceful_signal_may_save_the_worker() -> None:
     """An application that ends its request on the signal keeps its worker."""
     options = ("--harakiri", "1", "--harakiri-graceful-timeout", "20", "--harakiri-graceful-signal")
     with ServerProcess(*STUCK, *options, str(int(signal.SIGUSR2))) as server, server.connect(timeout=30) as client:
         pid = pid_of(server)
-        client.send(ask("/sleep"))
+        client.send(ask("/habit"))
         assert client.receive().status == 500
-        assert re.search(
-            r"^HARAKIRI: graceful termination attempt on worker 1 with signal 12 .*Next harakiri: \d+$",
-            server.log,
-            re.M,
-        )
-        assert f"*** HARAKIRI ON WORKER 1 (pid: {pid}, try: 1, graceful: yes) ***" in server.log
+        server.wait_for_log(r"^HARAKIRI: graceful termination attempt on worker 1 with signal 12 .*Next harakiri: \d+$")
         assert "stuck.Interrupted" in server.log
         assert pid_of(server) == pid
-
-
-def test_graceful_signal_that_does_not_help() -> None:
-    """After the second deadline the worker is killed; a successor serves meanwhile, since signal 15 makes it leave."""
-    options = ("--harakiri", "1", "--harakiri-graceful-timeout", "1", "--harakiri-verbose")
-    with ServerProcess(*STUCK, *options) as server, server.connect(timeout=30) as client:
-        pid = pid_of(server)
-        started = time.monotonic()
-        client.send(ask("/regex"))
-        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
-        assert pid_of(server) != pid
-        with pytest.raises(ConnectionEnded):
-            client.receive()
-        assert 2 <= time.monotonic() - started < 2 + PROMISE + TOLERANCE
-        server.wait_for_log(rf"^\*\*\* HARAKIRI ON WORKER 1 \(pid: {pid}, try: 2, graceful: no\) \*\*\*$")
-        assert len(re.findall(r"^HARAKIRI: -- (?:syscall|wchan)> \S", server.log, re.M)) == 4
 
 
 def test_body_that_does_not_come() -> None:
@@ -180,11 +102,12 @@ def test_body_that_does_not_come() -> None:
         assert pid_of(server) == pid
         assert "HARAKIRI" not in server.log
     with ServerProcess(*STUCK, "--harakiri", "1", "--post-buffering", "0") as server, server.connect() as client:
+        pid = pid_of(server)
         client.send(head)
-        with pytest.raises(ConnectionEnded):
-            client.receive()
+        assert client.receive().status == 504
         server.wait_for_log(r"^HARAKIRI: POST /read from 127\.0\.0\.1 has run for ")
-        assert "in stuck_in_read" in server.log
+        server.wait_for_log(r"in stuck_in_read$")
+        assert pid_of(server) == pid
 
 
 def test_client_that_does_not_take_its_answer() -> None:
@@ -199,15 +122,16 @@ def test_client_that_does_not_take_its_answer() -> None:
         with server.connect() as other:
             other.send(ask("/stream"))
             server.wait_for_log(r"^HARAKIRI: GET /stream from 127\.0\.0\.1 has run for ", timeout=20)
-            server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)
-        assert "in send_until" in server.log
-        assert pid_of(server) != pid
+            server.wait_for_log(r"^  request   phase streaming, sent [1-9]", timeout=20)
+            with pytest.raises((ConnectionEnded, ConnectionResetError)):
+                other.receive()
+        assert pid_of(server) == pid
 
 
 @pytest.mark.parametrize(("path", "threads"), [("/sleep", "1"), ("/lock", "2")])
 def test_finished_answers_of_the_round_are_not_lost(path: str, threads: str) -> None:
     """Quick requests that were ready with one that hangs have their answers long before its deadline."""
-    options = ("--threads", threads, "--harakiri", "3")
+    options = ("--threads", threads, "--harakiri", "3", "--harakiri-graceful-timeout", "1")
     with ServerProcess(*STUCK, *options) as server:
         clients = [server.connect(timeout=30) for _ in range(6)]
         for client in clients * 3:  # all are known to the worker, and requests are quick
@@ -222,9 +146,7 @@ def test_finished_answers_of_the_round_are_not_lost(path: str, threads: str) -> 
         for client in clients[:-1]:
             assert client.receive().status == 200
         assert time.monotonic() - started < 2
-        with pytest.raises(ConnectionEnded):
-            clients[-1].receive()
-        server.wait_for_log(KILLED)
+        assert clients[-1].receive().status == 504
         for client in clients:
             client.close()
 
@@ -237,21 +159,19 @@ def test_client_behind_a_web_server_is_named(tmp_path: Path) -> None:
     variables |= {"REMOTE_ADDR": "192.0.2.7", "SCRIPT_NAME": ""}
     with ServerProcess(*options) as server, RawClient(str(socket_path), timeout=30) as client:
         client.send(encode_variables(variables))
-        assert client.read_to_end() == b""
+        assert client.read_to_end().startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
         server.wait_for_log(r"^HARAKIRI: GET /lock\?a from 192\.0\.2\.7 has run for 1\.\d s on core 0 of worker 1 ")
 
 
 def test_few_waiting_clients_put_it_off() -> None:
     """harakiri-queue-threshold: a stuck worker is left alone until that many clients wait."""
-    options = ("--harakiri", "1", "--harakiri-queue-threshold", "3", "--no-defer-accept")
-    with ServerProcess(*STUCK, *options) as server, server.connect(timeout=60) as client:
-        client.send(ask("/sleep"))
+    options = ("--harakiri", "1", "--harakiri-graceful-timeout", "0.5", "--harakiri-queue-threshold", "3")
+    with ServerProcess(*STUCK, *options, "--no-defer-accept") as server, server.connect(timeout=60) as client:
+        client.send(ask("/habit"))
+        assert client.receive().status == 504
         line = r"^HARAKIRI: Skipping harakiri on worker 1\. Listen queue is smaller than the threshold \(%d < 3\)$"
         server.wait_for_log(line % 0, count=2, timeout=30)
         waiting = [server.connect(timeout=60) for _ in range(3)]
-        with pytest.raises(ConnectionEnded):
-            client.receive()
-        server.wait_for_log(KILLED)
         for one in waiting:
             one.send(ask("/"))
             assert one.receive().status == 200
@@ -259,21 +179,24 @@ def test_few_waiting_clients_put_it_off() -> None:
 
 
 def test_everybody_stuck_at_once() -> None:
-    """Four workers that hang for the same reason at the same time are all told apart and replaced."""
+    """Four workers that hang for the same reason at the same time are all told apart, and go on."""
     options = ("--processes", "4", "--harakiri", "1")
     with ServerProcess(*STUCK, *options) as server:
+        before = server.worker_pids
         clients = [server.connect(timeout=30) for _ in range(4)]
         for number, client in enumerate(clients):
             client.send(ask(f"/lock?{number}"))
         for client in clients:
-            with pytest.raises(ConnectionEnded):
-                client.receive()
+            assert client.receive().status == 504
             client.close()
-        server.wait_for_log(r"^Respawned uWSGI worker", count=4, timeout=30)
-        stacks = re.findall(r"^core 0, GET /lock\?(\d) .*\n((?:  File .*\n)+)", server.log, re.M)
-        assert sorted(number for number, _ in stacks) == ["0", "1", "2", "3"]
-        assert all("in stuck_in_lock" in stack for _, stack in stacks)
+        server.wait_for_log(r"^HARAKIRI: GET /lock", count=4, timeout=30)
+        assert server.log.count("in stuck_in_lock") >= 4
+        named = re.findall(
+            r"^HARAKIRI: GET /lock\S* from 127\.0\.0\.1 .* of worker (\d) \(pid: (\d+)\)", server.log, re.M
+        )
+        assert {int(wid): int(pid) for wid, pid in named} == before
         assert server.get("/").status == 200
+        assert server.worker_pids == before
 
 
 def test_stopping_worker_has_its_deadline_too() -> None:
@@ -312,16 +235,20 @@ def test_master_sleeps_between_deadlines(idle_master: Callable[[ServerProcess], 
         assert any(sleeps_on() for _ in range(4))  # what follows the start may take a busy machine some seconds
 
 
-@pytest.mark.parametrize("threads", ["1", "4"])
-@pytest.mark.parametrize("path", ["/sleep", "/power", "/lock"])
+@pytest.mark.parametrize(("path", "threads"), [("/habit", "1"), ("/power", "1"), ("/power", "4"), ("/lock", "4")])
 def test_without_a_master_the_process_ends(path: str, threads: str) -> None:
     """Nobody could replace it, so the supervisor has to notice: exit code 1, with the stack in the log."""
-    options = ("--master=false", "--threads", threads, "--harakiri", "1")
+    options = ("--master=false", "--threads", threads, "--harakiri", "1", "--harakiri-graceful-timeout", "0.5")
     with ServerProcess(*STUCK, *options) as server, server.connect(timeout=30) as client:
         started = time.monotonic()
         client.send(ask(path))
+        if path in HOLDING_THE_INTERPRETER:
+            with pytest.raises((ConnectionEnded, ConnectionResetError)):
+                client.receive()
+        else:
+            assert client.receive().status == 504
         assert server.wait_end(30) == 1
-        assert 1 <= time.monotonic() - started < 2 + TOLERANCE
+        assert 1.5 <= time.monotonic() - started < 2.5 + TOLERANCE
         assert f"in stuck_in{path.replace('/', '_')}" in server.log
         if path not in HOLDING_THE_INTERPRETER:
             assert re.search(
@@ -336,20 +263,22 @@ def test_without_a_master_requests_in_time_go_on() -> None:
             client.send(ask("/sleep?0.4"))
             assert client.receive().status == 200
         time.sleep(2)
+        client.send(ask("/sleep"))
+        assert client.receive().status == 504
+        time.sleep(1)
         assert pid_of(server) == server.pid
 
 
 def test_worker_of_a_former_image_has_its_deadline_too() -> None:
     """After a reload the master is another program; a worker that cannot leave shows its stacks to it all the same."""
-    options = ("--threads", "2", "--harakiri", "4")
+    options = ("--threads", "2", "--harakiri", "4", "--harakiri-graceful-timeout", "0.5")
     with ServerProcess(*STUCK, *options) as server, server.connect(timeout=60) as client:
         pid = pid_of(server)
         client.send(ask("/lock"))
         server.signal(signal.SIGHUP)
         server.wait_for_log(r"^\*\*\* reload complete", timeout=30)
         assert "HARAKIRI" not in server.log
-        with pytest.raises(ConnectionEnded):
-            client.receive()
+        assert client.receive().status == 504
         server.wait_for_log(rf"^HARAKIRI: GET /lock .* worker 1 \(pid: {pid}\); harakiri allows 4 s$", timeout=30)
-        assert "in stuck_in_lock" in server.log
+        server.wait_for_log(r"in stuck_in_lock$", timeout=30)
         assert pid_of(server) != pid

@@ -50,6 +50,17 @@ def stuck_in_power(query: str) -> None:
     len(str((10**7) ** (10**7)))
 
 
+def stuck_in_habit(query: str) -> None:
+    """Code that lets nothing but `Interrupted` disturb it."""
+    while True:
+        try:
+            time.sleep(0.05)
+        except Interrupted:
+            raise
+        except BaseException:
+            continue
+
+
 def stuck_in_lock(query: str) -> None:
     """A lock that its owner never gives back."""
     lock = threading.Lock()
@@ -84,4 +95,5 @@ STUCK = {
     "/regex": stuck_in_regex,
     "/power": stuck_in_power,
     "/lock": stuck_in_lock,
+    "/habit": stuck_in_habit,
 }
