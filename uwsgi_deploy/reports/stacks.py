@@ -27,6 +27,8 @@ _OWN_LIBRARY = re.escape(os.path.dirname(os.path.abspath(os.__file__)))
 # Python's own library, also that of another process, and what has no file.
 _STANDARD = re.compile(rf"^(?:{_OWN_LIBRARY}/|.*?/lib(?:64)?/python3\.\d+t?/|<)")
 _INSTALLED = ("/site-packages/", "/dist-packages/")
+# What the stack may have been taken in: the handler of the signal that ends a request.
+_INTERRUPTING = f"{_PACKAGES}uwsgi_deploy/worker/deadlines.py"
 _ENTRANCE = "/uwsgi_deploy/wsgi/lifecycle.py"
 
 
@@ -69,7 +71,9 @@ def library_name(frame: Frame) -> str:
 
 
 def in_request(frames: Sequence[Frame]) -> tuple[Frame, ...]:
-    """The frames of the request alone: what called the application is the same in all of them."""
+    """The frames of the request alone, without what called the application, and what interrupted it."""
+    while frames and frames[0].file.startswith(_INTERRUPTING):
+        frames = frames[1:]
     for number, frame in enumerate(frames):
         if frame.file.endswith(_ENTRANCE) and frame.function == "handle_request":
             return tuple(frames[:number])
@@ -134,9 +138,14 @@ def stack_fields(frames: Sequence[Frame], territory: Territory, sources: SourceL
 
 
 def collapsed(stacks: Iterable[Stack], territory: Territory, redactor: Redactor) -> list[dict[str, Any]]:
-    """Other threads or greenlets, those that do the same as one: the application's first, then the most numerous."""
+    """Other threads or greenlets, those that do the same as one: the application's first, then the most numerous.
+
+    The server's own threads, and cores that wait for a request, are left out.
+    """
     found: dict[tuple[Frame, ...], list[str]] = {}
     for stack in stacks:
+        if stack.frames and is_server(stack.frames[0]) and not any(map(territory.is_application, stack.frames)):
+            continue
         found.setdefault(in_request(stack.frames)[:MOST_OTHER_FRAMES], []).append(redactor.name(stack.name))
 
     def rank(entry: tuple[tuple[Frame, ...], list[str]]) -> tuple[bool, int]:

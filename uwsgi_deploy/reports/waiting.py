@@ -160,6 +160,10 @@ _CHANNELS: tuple[tuple[str, str], ...] = (
     (FILE, r"folio|page|ext4|xfs|btrfs|nfs|fuse|jbd2|blk|io_schedule|pipe"),
 )
 _BY_CHANNEL = tuple((kind, re.compile(pattern)) for kind, pattern in _CHANNELS)
+# The server's files in which a request waits for its client.
+_EXCHANGES = re.compile(
+    r"/uwsgi_deploy/(?:wsgi/(?:body|response|file_wrapper)\.py|net/|worker/engines/|api/websockets\.py)"
+)
 _MOST_EVIDENCE = 4
 _KIND_OF_CALL = {"database": DATABASE, "cache": CACHE, "http": HTTP, "mail": MAIL, "subprocess": SUBPROCESS}
 # What a call that the framework noted may itself wait for, more tellingly than the call.
@@ -300,7 +304,7 @@ def _shown(call: Call, redactor: Redactor) -> str:
 
 def _is_exchange(frame: Frame) -> bool:
     """Whether the server itself waits there, for the client."""
-    return is_server(frame) and re.search(r"/uwsgi_deploy/(?:wsgi|net|worker)/", frame.file) is not None
+    return is_server(frame) and _EXCHANGES.search(frame.file) is not None
 
 
 def _is_in_main_thread(incident: Incident) -> bool:

@@ -117,3 +117,18 @@ def test_threads_that_do_the_same_are_one() -> None:
     assert first["names"] == [f"core {number}, GET /page?*" for number in range(3)]
     assert [frame["function"] for frame in first["frames"]] == ["page"]
     assert len(second["names"]) == 5
+
+
+def test_the_servers_own_threads_are_left_out() -> None:
+    """Also cores that wait; not a request that waits for its client."""
+    package = os.path.dirname(uwsgi_deploy.__file__)
+    watching = Stack("watchdog", tuple(frames(f"{package}/native.py:41 wait", f"{package}/worker/watchdog.py:1 run")))
+    idle = Stack("core 1", tuple(frames(f"{package}/net/reactor.py:1 poll", f"{package}/worker/worker.py:1 run")))
+    reading = Stack("core 2", tuple(frames(f"{package}/wsgi/body.py:1 _receive", "/srv/shop/views.py:8 page")))
+    assert [found["names"] for found in collapsed([watching, idle, reading], Territory(), Redactor())] == [["core 2"]]
+
+
+def test_what_interrupts_a_request_is_no_part_of_it() -> None:
+    package = os.path.dirname(uwsgi_deploy.__file__)
+    stack = tuple(frames(f"{package}/worker/deadlines.py:189 Deadlines.on_signal", "/srv/a.py:1 f"))
+    assert in_request(stack) == stack[1:]
