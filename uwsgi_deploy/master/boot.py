@@ -60,6 +60,7 @@ from uwsgi_deploy.process.hooks import HookRunner
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.process.limits import apply_limits, describe_limits
 from uwsgi_deploy.process.notify import Notifier, forget_manager, notifier_of
+from uwsgi_deploy.reports import place
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker.prepared import prepare
@@ -377,6 +378,8 @@ def _open_everything(
         log("uWSGI running as root, you can use --uid/--gid/--chroot options")
     if settings.workers.master and os.geteuid() == 0:
         runtime_dir.prepare(0 if who.uid is None else who.uid)
+    if problem := place.complaint(settings, os.environ):
+        log(problem)
     if not identity.is_postponed(settings.identity):
         if changes_user:
             closed_code.import_in_time(who)

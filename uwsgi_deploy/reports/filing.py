@@ -100,7 +100,7 @@ class Filing:
         self._give(_Ended(report_id, outcome, status, age))
 
     def catch_up(self) -> None:
-        """Deliver the reports that workers could not that are gone."""
+        """Deliver the reports that workers could not that are gone. It is done with each report of one's own, too."""
         self._give(_CatchUp())
 
     def drain(self, timeout: float) -> bool:
@@ -144,16 +144,13 @@ class Filing:
             report = archive.make(item.report_id, item.incident, holder=os.getpid())
             if report is not None:
                 self._deliver(archive, report)
+            self._deliver_others(archive)
         elif isinstance(item, _Ended):
             self._note_end(archive, item)
         elif isinstance(item, _Taken):
             self._taken(archive, item.report_id, item.lane)
         elif isinstance(item, _CatchUp):
-            for report_id in archive.claim():
-                report = archive.read(report_id)
-                if report is not None:
-                    report["delivered_late"] = True
-                    self._deliver(archive, report)
+            self._deliver_others(archive)
         now = monotonic()
         for lane in [lane for lane in self._lanes.values() if lane.is_stuck(now)]:
             lane.forget()
@@ -176,6 +173,14 @@ class Filing:
         self._open[report["id"]] = (report, names)
         if not names:
             self._settle(archive, report["id"])
+
+    def _deliver_others(self, archive: Archive) -> None:
+        """Deliver the reports of processes that are gone."""
+        for report_id in archive.claim():
+            report = archive.read(report_id)
+            if report is not None:
+                report["delivered_late"] = True
+                self._deliver(archive, report)
 
     def _taken(self, archive: Archive, report_id: str, lane: str) -> None:
         if report_id in self._open:

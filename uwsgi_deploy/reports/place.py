@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -39,6 +40,43 @@ def place_of(settings: Settings, environ: Mapping[str, str]) -> Place | None:
         return Place(reports.harakiri_dir, owner)
     parent = _private(environ, owner)
     return None if parent is None else Place(os.path.join(parent, NAME, name_of(settings)), owner)
+
+
+def make(place: Place) -> None:
+    """Make the directory, and the one above it, where they are not there, for their owner alone. Raises OSError."""
+    try:
+        _make_one(place.directory, place.owner)
+    except FileNotFoundError:
+        _make_one(os.path.dirname(place.directory), place.owner)
+        _make_one(place.directory, place.owner)
+
+
+def complaint(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Why the directory that harakiri-dir names cannot be used, for the log of the start; empty when it can, and where
+    none is named. It is made if need be, before root becomes another user."""
+    directory = settings.reports.harakiri_dir
+    place = place_of(settings, environ) if directory else None
+    if place is None:
+        return ""
+    try:
+        make(place)
+        if not os.path.isdir(directory):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        return f"harakiri-dir: reports of late requests cannot be kept in {directory}: {error.strerror}"
+    return ""
+
+
+def _make_one(path: str, owner: int | None) -> None:
+    try:
+        os.mkdir(path, runtime_dir.DIRECTORY_MODE)
+    except FileExistsError:
+        return
+    os.chmod(path, runtime_dir.DIRECTORY_MODE)  # whatever the umask is
+    if owner is not None and owner != os.geteuid():
+        os.chown(path, owner, -1, follow_symlinks=False)
 
 
 def name_of(settings: Settings) -> str:

@@ -17,8 +17,7 @@ from collections.abc import Iterator, Mapping
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ServerError
-from uwsgi_deploy.process import runtime_dir
-from uwsgi_deploy.reports.place import PENDING, place_of
+from uwsgi_deploy.reports.place import PENDING, Place, make, place_of
 from uwsgi_deploy.reports.report import Report
 
 # A report whose delivery has ended this many processes is left alone.
@@ -46,16 +45,7 @@ class Ring:
 
     def prepare(self) -> None:
         """Make the directory if it is not there, for its owner alone. Raises OSError."""
-        parent = os.path.dirname(self.directory)
-        try:
-            os.mkdir(self.directory, runtime_dir.DIRECTORY_MODE)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            os.mkdir(parent, runtime_dir.DIRECTORY_MODE)
-            self._give(parent)
-            os.mkdir(self.directory, runtime_dir.DIRECTORY_MODE)
-        self._give(self.directory)
+        make(Place(self.directory, self._owner))
 
     def add(self, report: Report, *, pending: tuple[int, int] | None = None) -> None:
         """Keep a report, or its new version; the oldest beyond `keep` go. Raises OSError.
@@ -121,12 +111,6 @@ class Ring:
         except OSError:
             os.unlink(temporary)
             raise
-
-    def _give(self, path: str) -> None:
-        """A directory that root made is its owner's."""
-        os.chmod(path, runtime_dir.DIRECTORY_MODE)  # whatever the umask is
-        if self._owner != os.geteuid():
-            os.chown(path, self._owner, -1, follow_symlinks=False)
 
     def _prune(self) -> None:
         names = self._names()

@@ -367,3 +367,14 @@ def test_a_successor_delivers_what_its_predecessor_could_not(kept: Settings) -> 
     report = ring_for(kept).read(killed)
     assert (report["delivered"], report["delivered_late"]) == (True, True)
     assert log == []  # the master has written it
+
+
+def test_a_worker_that_has_a_report_of_its_own_delivers_what_is_left(kept: Settings) -> None:
+    """The successor may have started before the master had written."""
+    called: list[Report] = []
+    on_report(called.append)
+    killed = MasterFiling(kept, lambda _text: None).file(incident(kind=Kind.HARD, outcome=Outcome.KILLED))
+    successor = Filing(kept, lambda _text: None, server=os.getpid())
+    own = successor.file(incident(at=AT + 1))
+    assert successor.drain(10)
+    assert [(report["id"], report.get("delivered_late")) for report in called] == [(own, None), (killed, True)]

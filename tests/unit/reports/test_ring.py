@@ -17,7 +17,7 @@ from uwsgi_deploy import settings_from
 from uwsgi_deploy.process import runtime_dir
 from uwsgi_deploy.reports import ring as ring_module
 from uwsgi_deploy.reports.ids import new_id
-from uwsgi_deploy.reports.place import name_of
+from uwsgi_deploy.reports.place import complaint, name_of
 from uwsgi_deploy.reports.report import Report
 from uwsgi_deploy.reports.ring import MOST_ATTEMPTS, NoSuchReport, Ring, ring_of
 
@@ -239,3 +239,23 @@ def test_where_there_is_none(options: dict[str, Any]) -> None:
 def test_without_a_private_directory_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_dir, "choose", lambda _environ: None)
     assert ring_module.ring_of(settings_from(), {}) is None
+
+
+def test_a_directory_that_was_named_is_made_at_the_start(tmp_path: Path) -> None:
+    """And one that cannot be used is told then, not in the night when the first report comes."""
+    assert complaint(settings_from(), {}) == ""
+    good = tmp_path / "reports" / "here"
+    assert complaint(settings_from(harakiri_dir=str(good)), {}) == ""
+    assert stat.S_IMODE(good.stat().st_mode) == 0o700
+    assert complaint(settings_from(harakiri_dir=str(good)), {}) == ""
+    (tmp_path / "file").write_text("")
+    for path, reason in (("file/x", "Not a directory"), ("file", "Not a directory"), ("a/b/c", "No such file")):
+        told = complaint(settings_from(harakiri_dir=str(tmp_path / path)), {})
+        assert told.startswith(f"harakiri-dir: reports of late requests cannot be kept in {tmp_path / path}: {reason}")
+    assert complaint(settings_from(harakiri_dir=str(tmp_path / "file"), harakiri_sinks="log"), {}) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_makes_it_for_the_workers_user(tmp_path: Path) -> None:
+    assert complaint(settings_from(harakiri_dir=str(tmp_path / "a" / "b"), uid="65534"), {}) == ""
+    assert (tmp_path / "a" / "b").stat().st_uid == 65534
