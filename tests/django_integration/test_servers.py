@@ -203,6 +203,12 @@ def test_the_verbs_find_the_projects_server(project: Project) -> None:
         manage = [*project.manage[:-1], "uwsgi"]
         result = run(project, [*manage, "status", "--json", "--no-color", "--pythonpath", "."])
         assert json.loads(result.stdout)["pid"] == server.pid
+        assert json.loads(run(project, [*manage, "inflight", "--json"]).stdout) == {"requests": [], "total": 0}
+        shown = json.loads(run(project, [*manage, "dump", "--json"]).stdout)["workers"]
+        assert {worker["id"]: worker["pid"] for worker in shown} == server.worker_pids
+        listed = run(project, [*manage, "harakiri", "list", "--json"])
+        assert json.loads(listed.stdout)["directory"] == json.loads(result.stdout)["reports"]
+        assert run(project, [*manage, "harakiri", "show", "zzz"]).returncode == 1
         assert run(project, [*manage, "reload"]).returncode == 0
         server.wait_for_log("reload complete", timeout=60)
         assert run(project, [*manage, "stop"]).returncode == 0

@@ -216,6 +216,13 @@ def test_the_verbs_find_the_applications_server(directory: Path) -> None:
     with ServerProcess("--port", "0", directory=directory, launcher=launcher("--app", "hello")) as server:
         result = verb(server, "status", "--json", launcher=[*FLASK, "--app", "hello", "uwsgi"])
         assert json.loads(result.stdout)["pid"] == server.pid
+        flask = [*FLASK, "--app", "hello", "uwsgi"]
+        assert json.loads(verb(server, "inflight", "--json", launcher=flask).stdout) == {"requests": [], "total": 0}
+        shown = json.loads(verb(server, "dump", "--json", launcher=flask).stdout)["workers"]
+        assert {worker["id"]: worker["pid"] for worker in shown} == server.worker_pids
+        listed = verb(server, "harakiri", "list", "--json", launcher=flask)
+        assert json.loads(listed.stdout)["directory"] == json.loads(result.stdout)["reports"]
+        assert verb(server, "harakiri", "show", "zzz", launcher=flask).returncode == 1
         (directory / "hello.py").write_text("syntax error")
         result = verb(server, "stop", launcher=[*FLASK, "--app", "hello", "uwsgi"])
         assert (result.returncode, result.stdout) == (0, f"stopped (pid {server.pid})\n")
