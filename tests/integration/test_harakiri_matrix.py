@@ -137,3 +137,11 @@ def test_cell(engine: str, way: str, run_engine: Callable[[str], Mapping[str, Ce
     if engine not in REPLACES_WORKERS:
         assert report["kind"] == "deadline", shown
         assert "DAMN !" not in cell.log, shown
+
+
+def test_greenlet_that_was_only_kept_waiting_is_served() -> None:
+    """Its limit passed while another one kept the hub; it was ready long before, and has its chance first."""
+    with ServerProcess(*COMMON, *ENGINES["gevent"]) as server, server.connect(timeout=30) as sibling:
+        sibling.send(b"GET /quick?0.6 HTTP/1.1\r\nHost: test\r\n\r\n")
+        end = hang(server.addresses[0], "loop")
+        assert (end.status, sibling.receive().status) == (504, 200), server.log

@@ -299,8 +299,20 @@ class GeventEngine:
         if one.gr_frame is None:
             signal.pthread_kill(self._thread, INTERRUPT)
         else:
-            self._hub.loop.run_callback_threadsafe(self._throw, core, started)
+            self._hub.loop.run_callback_threadsafe(self._throw_later, core, started)
         return True
+
+    def _throw_later(self, core: int, started: float) -> None:
+        """Its time may be over only because another one kept the hub: what has become ready meanwhile comes first."""
+        loop = self._hub.loop
+        timer = loop.timer(0.0)
+
+        def due() -> None:
+            timer.stop()
+            timer.close()
+            loop.run_callback(self._throw, core, started)  # when all events of this round were seen to
+
+        timer.start(due)
 
     def _throw(self, core: int, started: float) -> None:
         one = self._cores.get(core)
