@@ -15,6 +15,7 @@ import pytest
 
 from tests.conformance.servers import MODULE
 from tests.conformance.wire import Response, Wire, chunks, request
+from tests.support.engines import GREEN
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -91,14 +92,23 @@ class Site:
             return wire.read_response(method)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=[(), GREEN], ids=["prefork", "gevent"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("nginx")
     for parent in (folder, *folder.parents):
         if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
             parent.chmod(parent.stat().st_mode | 0o711)
     sockets = ("--socket", "127.0.0.1:0", "--http-socket", "127.0.0.1:0", "--socket", f"{folder}/uwsgi.sock")
-    options = (*sockets, "--http-socket", f"{folder}/http.sock", "--chmod-socket=666", *MODULE, "--processes", "2")
+    options = (
+        *sockets,
+        "--http-socket",
+        f"{folder}/http.sock",
+        "--chmod-socket=666",
+        *MODULE,
+        "--processes",
+        "2",
+        *request.param,
+    )
     with ServerProcess(*options, environment={"CONFORMANCE_STATE": str(folder)}) as server:
         configure(folder, server)
         assert NGINX is not None
