@@ -146,6 +146,41 @@ class Functions:
         if not deadlines.set_user_limit(seconds):
             raise RuntimeError("uwsgi.set_user_harakiri() works in the thread that runs a request only")
 
+    # --- WebSockets and connections that are taken over ---------------------------------------------------------------
+
+    def connection_fd(self) -> int:
+        """The descriptor of the client's connection, in a request with an Upgrade field only: OSError in others."""
+        fd: int = _websockets().connection_fd()
+        return fd
+
+    def websocket_handshake(
+        self, key: str | bytes = "", origin: str | bytes = "", protocol: str | bytes = "", /
+    ) -> None:
+        """Answer a WebSocket's opening request; what is not given is taken from it. Raises OSError."""
+        _websockets().handshake(self._around.settings, key, origin, protocol)
+
+    def websocket_recv(self) -> bytes:
+        """Wait for a message, answering and sending pings. Raises OSError when the conversation is over."""
+        message: bytes = _websockets().receive()
+        return message
+
+    def websocket_recv_nb(self) -> bytes:
+        """As `websocket_recv`, but b"" at once when no whole message has come."""
+        message: bytes = _websockets().receive_now()
+        return message
+
+    def websocket_send(self, message: str | bytes, /) -> None:
+        """Send a text message. Raises OSError when the conversation is over."""
+        _websockets().send(message, binary=False)
+
+    def websocket_send_binary(self, message: str | bytes, /) -> None:
+        """Send a binary message. Raises OSError when the conversation is over."""
+        _websockets().send(message, binary=True)
+
+    def disconnect(self) -> None:
+        """End the present request's WebSocket, or the connection that it took over. Raises OSError in others."""
+        _websockets().disconnect()
+
     # --- this and that ------------------------------------------------------------------------------------------------
 
     def log(self, text: str | bytes, /) -> bool:

@@ -32,7 +32,9 @@ def test_what_is_here_is_not_called_missing(api: Api) -> None:
 
 def test_every_function_explains_itself() -> None:
     functions = dict(public(Functions(Surroundings(Settings(), (), Scoreboard(1), 0))))
-    assert {"worker_id", "workers", "reload", "set_user_harakiri"} <= set(functions)
+    assert {"worker_id", "workers", "reload", "set_user_harakiri", "websocket_handshake", "disconnect"} <= set(
+        functions
+    )
     assert all(function.__doc__ for function in functions.values())
 
 
