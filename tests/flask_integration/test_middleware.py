@@ -1,15 +1,20 @@
-"""The plain WSGI middleware: notes, and the page of a request whose time is over. In this process, without a server."""
+"""The WSGI middleware: notes, and the page of a request whose time is over. Without a server, and under real ones."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flask_integration.middleware import SERVER, HarakiriMiddleware
+from tests.support.engines import each_engine
+from tests.support.reports import wait_for_report
+from tests.support.server import ServerProcess
 from uwsgi_deploy import NOTES, HarakiriTimeout, RequestNotes, current_notes
 
 Environ = dict[str, Any]
@@ -115,3 +120,73 @@ def test_it_imports_no_framework() -> None:
     )
     names = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert not {"flask", "werkzeug", "blinker", "sqlalchemy"} & {*names}
+
+
+# --- under real servers -----------------------------------------------------------------------------------------------
+
+APPLICATION = """\
+import time
+from flask_integration import HarakiriMiddleware
+from uwsgi_deploy import current_notes, extend_deadline, set_route
+
+def answer(environ, start_response):
+    path = environ["PATH_INFO"]
+    set_route(environ, route=path, name=path.strip("/"))
+    notes = current_notes()
+    notes.route, notes.view = path, "answer"
+    if path == "/extended":
+        extend_deadline(30)
+    if path in ("/extended", "/slow"):
+        time.sleep(1.6)
+    while path == "/late":
+        time.sleep(0.02)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"whole"]
+
+def page(environ, timeout):
+    def respond(environ, start_response):
+        start_response("504 Gateway Timeout", [("Content-Type", "text/plain")])
+        time.sleep(0.7)  # it has the time that it needs
+        return [b"our own page"]
+    return respond
+
+application = HarakiriMiddleware(answer, page, framework="bottle")
+bare = HarakiriMiddleware(answer)
+"""
+OPTIONS = (
+    "--http-socket",
+    "127.0.0.1:0",
+    "--harakiri",
+    "1",
+    "--harakiri-dir",
+    "reports",
+    "--harakiri-routes",
+    "slow=30",
+)
+
+
+@each_engine
+def test_a_page_and_limits_by_name(tmp_path: Path, engine: tuple[str, ...]) -> None:
+    """Whatever the application is made with."""
+    (tmp_path / "plain.py").write_text(APPLICATION)
+    with ServerProcess(*OPTIONS, "--module", "plain", *engine, directory=tmp_path) as server:
+        assert server.get("/slow").body == b"whole"
+        assert server.get("/extended").body == b"whole"
+        late = server.get("/late")
+        assert (late.status, late.body) == (504, b"our own page")
+        report = wait_for_report(tmp_path / "reports", "/late")
+        assert (report["kind"], report["outcome"]) == ("deadline", "answered_504")
+        assert (report["request"]["framework"], report["request"]["view"]) == ("bottle", "answer")
+        assert "Respawned" not in server.log
+
+
+@each_engine
+def test_the_servers_answer(tmp_path: Path, engine: tuple[str, ...]) -> None:
+    """Without a page; JSON for who prefers it."""
+    (tmp_path / "plain.py").write_text(APPLICATION)
+    with ServerProcess(*OPTIONS, "--module", "plain:bare", *engine, directory=tmp_path) as server:
+        assert server.get("/late").status == 504
+        late = server.get("/late", Accept="application/json")
+        assert (late.status, late.header("content-type")) == (504, "application/json")
+        assert json.loads(late.body)["status"] == 504
+        assert server.get("/").body == b"whole"

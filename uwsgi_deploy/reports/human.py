@@ -20,6 +20,7 @@ _FRAMES_OF_OTHERS = 2
 _OTHERS = 3
 _IN_FLIGHT = 3
 _STAGES = {"soft": "is slow and goes on", "deadline": "was ended at its deadline"}
+_WENT_ON = frozenset({"continues", "completed"})
 _USERS = "uwsgi.set_user_harakiri"
 
 
@@ -74,7 +75,9 @@ def _head(report: Report) -> Iterator[str]:
         graceful = "yes" if report["graceful"] else "no"
         yield f"*** HARAKIRI ON WORKER {worker['id']} {who}, try: {report['attempt']}, graceful: {graceful}) ***"
     else:
-        yield f"*** HARAKIRI: a request on worker {worker['id']} {who}) {_STAGES[report['kind']]} ***"
+        went_on = report["kind"] == "deadline" and report["outcome"] in _WENT_ON  # it caught a `deadline()` of its own
+        stage = "has passed a deadline and goes on" if went_on else _STAGES[report["kind"]]
+        yield f"*** HARAKIRI: a request on worker {worker['id']} {who}) {stage} ***"
     yield (
         f"HARAKIRI: {_what(report)} from {client} has run for {timing['elapsed']:.1f} s on core {worker['core']} "
         f"of worker {worker['id']} {who}); {timing['limit_origin']} allows {round(timing['limit'], 1):g} s"

@@ -45,6 +45,13 @@ def test_other_stages_are_found_by_the_same_word() -> None:
         assert block.endswith(f"\nHARAKIRI end of report {ID}")
 
 
+def test_a_deadline_that_the_application_caught() -> None:
+    """The request was not ended, and the log does not say so."""
+    block = human.text(report(kind=Kind.DEADLINE, outcome=Outcome.CONTINUES))
+    first = "*** HARAKIRI: a request on worker 3 (pid: 812) has passed a deadline and goes on ***"
+    assert block.startswith(f"{first}\n")
+
+
 def test_what_a_person_wants_to_know() -> None:
     block = human.text(report())
     for fact in (
