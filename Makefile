@@ -1,7 +1,8 @@
-# Two commands for a machine with python3 (3.11 or newer, with venv) and make:
+# Three commands for a machine with python3 (3.11 or newer, with venv) and make:
 #
-#   make demo   a virtual environment, the package, the blog example with data, served on http://127.0.0.1:8000/
-#   make test   a virtual environment, the development tools, every check and every test
+#   make demo        a virtual environment, the package, the blog example with data, served on http://127.0.0.1:8000/
+#   make demo-slow   the same with pages that take too long, and the reports about them
+#   make test        a virtual environment, the development tools, every check and every test
 #
 # Each is quick the second time: what is installed is remembered in a stamp file that depends on pyproject.toml.
 
@@ -16,10 +17,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := $(abspath $(VENV))/bin
 PACKAGES := uwsgi_deploy django_integration flask_integration
 BLOG := example_projects/django_blog
+SLOW := example_projects/slow_reports
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint check-format types layers pytest format docs dist clean system-packages
+.PHONY: help demo demo-slow test lint check-format types layers pytest format docs dist clean system-packages
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +47,15 @@ demo: $(VENV)/.installed-demo
 	@echo "  Stop it with Ctrl-C."
 	@echo
 	@cd $(BLOG) && exec $(BIN)/python manage.py runuwsgi $(ADDRESS)
+
+demo-slow: $(VENV)/.installed-demo
+	@cd $(SLOW) && $(BIN)/python manage.py migrate --no-input --verbosity 0 && $(BIN)/python manage.py createdemo
+	@echo
+	@echo "  Pages that hang:  http://$(ADDRESS)/"
+	@echo "  Their reports:    http://$(ADDRESS)/admin/uwsgi_deploy/harakirireport/   user: demo   password: demo"
+	@echo "  Stop it with Ctrl-C."
+	@echo
+	@cd $(SLOW) && exec $(BIN)/python manage.py runuwsgi $(ADDRESS)
 
 test: $(VENV)/.installed-dev system-packages lint check-format types layers pytest
 

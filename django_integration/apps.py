@@ -12,7 +12,7 @@ from uwsgi_deploy import instrument
 class UwsgiDeployConfig(AppConfig):
     """Brings the commands runuwsgi and uwsgi, the checks of `UWSGI`, and reports of late requests.
 
-    `UWSGI_NOTE_CALLS = ["http", "cache"]` in the settings has reports name the servers and caches that requests ask.
+    `UWSGI_INSTRUMENT = ["http", "cache"]` in the settings has reports name the servers and caches that requests ask.
     """
 
     name = "django_integration"
@@ -24,4 +24,4 @@ class UwsgiDeployConfig(AppConfig):
         checks.register()
         databases.watch()
         signals.connect()
-        instrument(*getattr(settings, "UWSGI_NOTE_CALLS", ()))
+        instrument(*getattr(settings, "UWSGI_INSTRUMENT", ()))

@@ -6,6 +6,7 @@ left out or shown as it is, and never an error.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,9 +55,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class FrameLine:
-    """A line of a stack. in_app: the project's own code; culprit: the line that the report blames."""
+    """A line of a stack. place: short for `path`; in_app: the project's own code; culprit: the line to blame."""
 
     place: str
+    path: str
     function: str
     code: str
     in_app: bool
@@ -89,6 +91,7 @@ class Page:
     summary: Section
     stack: tuple[FrameLine, ...]
     others: tuple[StackText, ...]
+    calls: tuple[Section, ...]
     sections: tuple[Section, ...]
 
 
@@ -131,9 +134,11 @@ def choices(values: Iterable[str], names: Mapping[str, str] | None = None) -> li
 
 # Parts of a report that have a place of their own on the page.
 PLACED = {"schema", "id", "time", "kind", "outcome", "hint", "stack", "culprit", "waiting_on", "other_threads"}
-FIRST = ("db", "calls", "request", "timing", "repeats", "concurrency")
+CALLS = ("db", "calls")
+FIRST = ("request", "timing", "repeats", "concurrency")
 """Parts that are read most; the others follow as they stand in the report."""
 TITLES = {"db": "Databases", "concurrency": "Other requests"}
+LIBRARIES = re.compile(r"^.*/(?:(?:site|dist)-packages|lib/python3\.\d+)/")
 EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
@@ -148,7 +153,8 @@ def page_of(report: Report) -> Page:
         summary=Section("Summary", tuple(_summary(report, line))),
         stack=tuple(_frames(report.get("stack"), culprit)),
         others=tuple(_others(report)),
-        sections=tuple(_sections(report)),
+        calls=tuple(_sections(report, CALLS)),
+        sections=tuple(_sections(report, FIRST)),
     )
 
 
@@ -168,9 +174,11 @@ def _summary(report: Report, line: Line) -> Iterator[tuple[str, str]]:
         yield "Limit", f"{limit:g} s ({_text(timing.get('limit_origin'))})"
 
 
-def _sections(report: Report) -> Iterator[Section]:
-    names = [name for name in FIRST if name in report]
-    names += [name for name in report if name not in PLACED and name not in FIRST]
+def _sections(report: Report, chosen: tuple[str, ...]) -> Iterator[Section]:
+    """The chosen parts; after the first ones, what has no place of its own."""
+    names = [name for name in chosen if name in report]
+    if chosen is FIRST:
+        names += [name for name in report if name not in (*PLACED, *CALLS, *FIRST)]
     for name in names:
         rows = tuple(_rows(name, report[name]))
         if rows:
@@ -240,7 +248,8 @@ def _frames(frames: object, culprit: object = None) -> Iterator[FrameLine]:
         if isinstance(frame, Mapping):
             blamed = isinstance(culprit, Mapping) and all(frame.get(key) == culprit.get(key) for key in _PLACE)
             yield FrameLine(
-                place=f"{_text(frame.get('file'))}:{_text(frame.get('line'))}",
+                place=f"{_short(_text(frame.get('file')))}:{_text(frame.get('line'))}",
+                path=_text(frame.get("file")),
                 function=_text(frame.get("function")),
                 code=_text(frame.get("code")).strip(),
                 in_app=bool(frame.get("in_app")),
@@ -263,6 +272,11 @@ def _others(report: Report) -> Iterator[StackText]:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
+def _short(path: str) -> str:
+    """A library's file as the library calls it."""
+    return LIBRARIES.sub("", path)
+
+
 def _part(report: Report, name: str) -> Mapping[str, Any]:
     value = report.get(name)
     return value if isinstance(value, Mapping) else {}
@@ -272,7 +286,8 @@ def _culprit(report: Report) -> str:
     culprit = report.get("culprit")
     if not isinstance(culprit, Mapping):
         return _text(culprit)
-    return f"{_text(culprit.get('function'))} ({_text(culprit.get('file'))}:{_text(culprit.get('line'))})"
+    path = _text(culprit.get("file")).split("/")
+    return f"{_text(culprit.get('function'))} ({'/'.join(path[-2:])}:{_text(culprit.get('line'))})"
 
 
 def _waiting(waiting: object) -> str:

@@ -38,12 +38,19 @@ def timeout_response(request: HttpRequest, timeout: HarakiriTimeout) -> HttpResp
 
 def _page(context: dict[str, object]) -> str:
     try:
-        return str(loader.get_template(TEMPLATE).render(context))
-    except TemplateDoesNotExist as missing:
-        if missing.chain or missing.args[:1] != (TEMPLATE,):  # one that it extends or includes is what is not there
-            logger.exception("%s could not be rendered", TEMPLATE)
+        template = loader.get_template(TEMPLATE)
+    except TemplateDoesNotExist:
+        return PLAIN_PAGE
     except Exception:
-        logger.exception("%s could not be rendered", TEMPLATE)
+        return _plain_instead()
+    try:
+        return str(template.render(context))
+    except Exception:  # one that it extends or includes may be missing, too
+        return _plain_instead()
+
+
+def _plain_instead() -> str:
+    logger.exception("%s could not be rendered", TEMPLATE)
     return PLAIN_PAGE
 
 

@@ -196,9 +196,11 @@ def test_page_that_fails(client: Client, tmp_path: Path, text: str, caplog: pyte
     assert "504.html could not be rendered" in caplog.text
 
 
-def test_plain_page(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("engines", [[], [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]])
+def test_plain_page(client: Client, engines: list[dict[str, str]], caplog: pytest.LogCaptureFixture) -> None:
     """Without one of the project's."""
-    response = client.get("/late/", HTTP_ACCEPT="text/html,application/json;q=0.5")
+    with override_settings(TEMPLATES=engines):
+        response = client.get("/late/", HTTP_ACCEPT="text/html,application/json;q=0.5")
     assert (response.status_code, response["Content-Type"]) == (504, "text/html; charset=utf-8")
     assert b"This took too long" in response.content
     assert "could not" not in caplog.text

@@ -10,7 +10,14 @@ import pytest
 from django_integration.report_pages import choices, line_of, matches, page_of
 
 FRAMES = [
-    {"file": "/lib/threading.py", "line": 9, "function": "wait", "module": "threading", "code": "", "in_app": False},
+    {
+        "file": "/usr/lib/python3.11/threading.py",
+        "line": 9,
+        "function": "wait",
+        "module": "threading",
+        "code": "",
+        "in_app": False,
+    },
     {"file": "/srv/shop/views.py", "line": 43, "function": "buy", "code": "lock.acquire()", "in_app": True},
 ]
 REPORT: dict[str, Any] = {
@@ -58,7 +65,7 @@ def test_line() -> None:
     assert line.at == datetime(2026, 11, 21, 19, 0, 0, 250000, UTC)
     assert (line.kind, line.kind_text, line.outcome) == ("deadline", "out of time", "answered with 504")
     assert (line.request, line.route) == ("GET /buy/7/", "buy/<int:number>/")
-    assert line.culprit == "buy (/srv/shop/views.py:43)"
+    assert line.culprit == "buy (shop/views.py:43)"
     assert (line.elapsed, line.worker, line.repeats) == (30.04, "2", 3)
 
 
@@ -98,17 +105,17 @@ def test_page() -> None:
     assert summary["Limit"] == "30 s (harakiri)"
     assert summary["View"] == "shop.views.buy"
     assert summary["Waits on"] == "lock: threading.py wait"
-    assert [(frame.function, frame.in_app, frame.culprit) for frame in page.stack] == [
-        ("wait", False, False),
-        ("buy", True, True),
+    assert [(frame.function, frame.place, frame.in_app, frame.culprit) for frame in page.stack] == [
+        ("wait", "threading.py:9", False, False),
+        ("buy", "/srv/shop/views.py:43", True, True),
     ]
     (other,) = page.others
     assert other.title == "2: core 1, GET /; core 2, GET /"
     assert [frame.function for frame in other.frames] == ["wait"]
-    sections = {section.title: dict(section.rows) for section in page.sections}
+    sections = {section.title: dict(section.rows) for section in (*page.calls, *page.sections)}
     assert sections["Worker"] == {"Id": "2", "Pid": "812", "Rss": "50000000"}
     assert "Query" not in sections["Request"]
-    assert list(sections)[:6] == ["Databases", "Calls", "Request", "Timing", "Repeats", "Other requests"]
+    assert list(sections)[2:6] == ["Request", "Timing", "Repeats", "Other requests"]
     assert sections["Databases"] == {
         "Running": "default (postgresql) for 28.500 s: SELECT ?",
         "Ended queries": "12 in 0.250 s",

@@ -26,6 +26,7 @@ MOST_FRAMES = 100
 MOST_STACKS = 100
 MOST_IN_FLIGHT = 100
 _ENTRANCE = ("uwsgi_deploy.wsgi.lifecycle", "handle_request")
+_HANDLER = ("uwsgi_deploy.worker.deadlines", "Deadlines.on_signal")
 _READING = ("uwsgi_deploy.wsgi.body", "LiveBody.readinto")
 
 
@@ -143,6 +144,10 @@ def frames_of(frame: FrameType | None) -> tuple[Frame, ...]:
         module, code = str(frame.f_globals.get("__name__") or ""), frame.f_code
         if (module, code.co_qualname) == _ENTRANCE:
             break
+        if (module, code.co_qualname) == _HANDLER:
+            frames.clear()  # the main thread is about to interrupt itself: what it was doing is of interest
+            frame = frame.f_back
+            continue
         frames.append(Frame(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname, module))
         frame = frame.f_back
     return tuple(frames)
