@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from select import select
 from time import monotonic
 from typing import Any
 
@@ -45,8 +46,7 @@ def note_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, c
     try:
         return execute(sql, params, many, context)
     except HarakiriTimeout:
-        # While the driver still knows the statement: transaction.atomic() would only close the connection.
-        discard(connection)
+        interrupted(connection)
         raise
     finally:
         notes.end(call, monotonic())
@@ -64,12 +64,24 @@ def discard_connections() -> None:
             del connections[connection.alias]
 
 
+def interrupted(connection: Any) -> None:
+    """A query was left in the middle: stop it, so that what unwinds (a rollback, above all) finds a connection to use.
+
+    It is not closed here: Django's code on the way out would fail on a closed one, and hide the timeout.
+    """
+    connection.errors_occurred = True  # look whether it works before the next request uses it
+    try:
+        stop(connection.connection)
+    except Exception:
+        logger.warning("A statement of the connection %r could not be cancelled", connection.alias, exc_info=True)
+
+
 def discard(connection: Any) -> None:
-    """Cancel what a connection still executes, and close it."""
+    """Stop what a connection still executes, and close it."""
     if connection.connection is None:
         return
     try:
-        _cancel(connection.connection)
+        stop(connection.connection)
         connection.close()
     except Exception:
         logger.warning("The connection %r could not be closed", connection.alias, exc_info=True)
@@ -81,17 +93,30 @@ def _ended(connection: Any) -> bool:
     return connection.connection is None or bool(connection.closed_in_transaction)
 
 
-def _cancel(driver: Any) -> None:
-    """Stop the running statement where the driver can: psycopg 3. Others find out when they write to a closed socket.
+def stop(driver: Any) -> None:
+    """Have PostgreSQL end the running statement, and wait for that; with psycopg 3, in the thread that uses it.
 
-    psycopg does this itself for KeyboardInterrupt, not for exceptions that it does not know.
+    psycopg does this itself for KeyboardInterrupt, not for exceptions that it does not know. Other drivers do not come
+    back from the middle of a statement, or cannot cancel it: the database finds out when it has something to send.
     """
-    info = getattr(driver, "info", None)
-    status = getattr(info, "transaction_status", None)
-    if getattr(status, "name", "") != "ACTIVE":
+    if not _is_executing(driver):
         return
     cancel_safe = getattr(driver, "cancel_safe", None)
     if cancel_safe is not None:
         cancel_safe(timeout=CANCEL_TIMEOUT)
     else:
         driver.cancel()
+    pgconn = driver.pgconn
+    deadline = monotonic() + CANCEL_TIMEOUT
+    while monotonic() < deadline:
+        if pgconn.is_busy():
+            select([pgconn.socket], [], [], 0.1)
+            pgconn.consume_input()
+        elif pgconn.get_result() is None:
+            return
+
+
+def _is_executing(driver: Any) -> bool:
+    """Whether it is a connection of psycopg 3 in the middle of a statement."""
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    return getattr(status, "name", "") == "ACTIVE" and hasattr(driver, "pgconn")

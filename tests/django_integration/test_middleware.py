@@ -283,6 +283,17 @@ class Driver:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.results = [object(), None]
+
+    @property
+    def pgconn(self) -> Driver:
+        return self
+
+    def is_busy(self) -> bool:
+        return False
+
+    def get_result(self) -> object:
+        return self.results.pop(0)
 
     def cancel(self) -> None:
         self.done.append("cancel")
@@ -302,6 +313,7 @@ class Wrapper:
     """A database connection of Django's."""
 
     alias = "default"
+    errors_occurred = False
 
     def __init__(self, driver: Driver) -> None:
         self.connection: Driver | None = driver
@@ -319,6 +331,17 @@ def test_running_statement_is_cancelled(driver: Driver, done: list[str]) -> None
     """Before the connection is closed: the database would go on with it."""
     databases.discard(Wrapper(driver))
     assert driver.done == done
+    assert driver.results == []
+
+
+def test_interrupted_statement_is_cancelled() -> None:
+    """The connection is left open: what unwinds uses it. Django looks after it before the next request."""
+    driver = Driver()
+    wrapper = Wrapper(driver)
+    databases.interrupted(wrapper)
+    assert driver.done == ["cancel"]
+    assert wrapper.errors_occurred is True
+    assert wrapper.connection is driver
 
 
 def test_connection_that_cannot_be_closed(caplog: pytest.LogCaptureFixture) -> None:
