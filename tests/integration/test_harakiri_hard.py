@@ -348,3 +348,47 @@ def test_report_is_kept_and_delivered_by_the_successor(tmp_path: Path) -> None:
         wait_until(lambda: report()["delivered"], 20, what="its delivery")
         assert report()["delivered_late"] is True
         server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)
+
+
+def test_graceful_signal_that_does_not_help() -> None:
+    """At the hard instant the worker is killed; a successor serves before, since signal 15 makes it leave."""
+    options = (*HTTP, "--harakiri-graceful-timeout", "2", "--harakiri-graceful-signal", "15", "--threads", "2")
+    with ServerProcess(*options) as server, server.connect(timeout=30) as client:
+        pid = int(server.get("/").body)
+        started = time.monotonic()
+        client.send(ask("/hold"))
+        server.wait_for_log(
+            r"^HARAKIRI: graceful termination attempt on worker 1 with signal 15 \(SIGTERM\)", timeout=30
+        )
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        assert int(server.get("/").body) != pid
+        assert client.receive().status == 504
+        assert LIMIT + 2 <= time.monotonic() - started < LIMIT + 2 + PROMISE + TOLERANCE
+        for words in ("try: 1, graceful: yes", "try: 2, graceful: no"):
+            server.wait_for_log(rf"^\*\*\* HARAKIRI ON WORKER 1 \(pid: {pid}, {words}\) \*\*\*$", timeout=20)
+
+
+def test_few_waiting_clients_put_it_off() -> None:
+    """harakiri-queue-threshold: a stuck worker is left alone until that many clients wait."""
+    options = ("--harakiri-queue-threshold", "3", "--no-defer-accept")
+    with ServerProcess(*HTTP, *options) as server, server.connect(timeout=60) as client:
+        client.send(ask("/hold"))
+        line = r"^HARAKIRI: Skipping harakiri on worker 1\. Listen queue is smaller than the threshold \(0 < 3\)$"
+        server.wait_for_log(line, count=2, timeout=30)
+        waiting = [server.connect(timeout=60) for _ in range(3)]
+        assert client.receive().status == 504
+        for one in waiting:
+            one.send(ask("/"))
+            assert one.receive().status == 200
+            one.close()
+
+
+def test_everybody_is_held_at_once() -> None:
+    """Four workers that hang for the same reason at the same time are all told apart and replaced."""
+    with ServerProcess(*HTTP, "--processes", "4") as server:
+        assert hang_up(server, 4) == [504] * 4
+        server.wait_for_log(r"^Respawned uWSGI worker", count=4, timeout=60)
+        triggered = re.findall(r"^HARAKIRI triggered by worker (\d) core 0 !!!$", server.log, re.M)
+        assert sorted(triggered) == ["1", "2", "3", "4"]
+        assert len(re.findall(r"line \d+ in hold$", server.log, re.M)) == 4
+        assert server.get("/").status == 200

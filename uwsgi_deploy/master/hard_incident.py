@@ -69,7 +69,7 @@ def incident_of(
     follows: str = "",
 ) -> Incident:
     """One request of that worker. at: unix time of the monotonic instant `now`. status, sent: of the answer."""
-    victim, others = _stacks(evidence.stacks, request)
+    victim, others = _stacks(evidence.stacks, running, request)
     case = worker.case
     capture = (*(["faulthandler"] if victim or others else []), *(["proc"] if evidence.kernel else []))
     return Incident(
@@ -127,20 +127,30 @@ def _same(limit: float, other: float) -> bool:
 # --- stacks -----------------------------------------------------------------------------------------------------------
 
 
-def _stacks(text: str, request: RunningRequest) -> tuple[Stack | None, tuple[Stack, ...]]:
-    """The stack of the request's own thread, and the others' without the server's frames around them.
+def _stacks(text: str, running: Running, request: RunningRequest) -> tuple[Stack | None, tuple[Stack, ...]]:
+    """The stack of the request, and the others' without the server's frames around them.
 
-    Greenlets have one thread together: it shows the request that keeps it from all others, and these wait for that.
+    Greenlets have one thread together. Where they could be shown one by one, those of the core are among them; else the
+    thread shows the request that keeps it from all others, and these wait for that.
     """
-    victim: Stack | None = None
-    others: list[Stack] = []
-    for found in parse(text):
-        is_own = found.thread == request.thread if request.thread else len(inner(found.frames)) < len(found.frames)
-        if is_own and victim is None:
-            victim = _stack(found, f"{request.method} {request.uri.partition('?')[0]}")
-        else:
-            others.append(_stack(found, f"thread 0x{found.thread:x}"))
-    return victim, tuple(others)
+    found = [stack for stack in parse(text) if stack.frames]
+    victim = next((stack for stack in found if running.core in stack.cores), None)
+    if victim is None:
+        victim = next((stack for stack in found if _is_of(stack, request)), None)
+    others = tuple(_stack(other, _name(other)) for other in found if other is not victim)
+    return None if victim is None else _stack(victim, f"{request.method} {request.uri.partition('?')[0]}"), others
+
+
+def _is_of(stack: FoundStack, request: RunningRequest) -> bool:
+    return stack.thread == request.thread if request.thread else len(inner(stack.frames)) < len(stack.frames)
+
+
+def _name(stack: FoundStack) -> str:
+    if stack.thread:
+        return f"thread 0x{stack.thread:x}"
+    if stack.cores:
+        return f"cores {' '.join(map(str, stack.cores))}"
+    return f"{stack.others} other greenlets"
 
 
 def _stack(found: FoundStack, name: str) -> Stack:
