@@ -42,6 +42,7 @@ from uwsgi_deploy.master.policies.harakiri import LOOK_AGAIN, is_judged, overdue
 from uwsgi_deploy.master.policies.stop import mercy_of
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.process import signals
+from uwsgi_deploy.protocol.responses import TIMEOUT_TEXT
 from uwsgi_deploy.reports.incident import Outcome
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Running, RunningRequest
 from uwsgi_deploy.shared.stack_dump import handles
@@ -51,8 +52,8 @@ END_TIME = 0.25
 FILING = "uwsgi_deploy.master.hard_filing"
 TIMED_OUT, LOST = 504, 503
 _TEXTS = {
-    TIMED_OUT: "504 Gateway Timeout: the request took too long.",
-    LOST: "503 Service Unavailable: the process that ran the request had to be ended.",
+    TIMED_OUT: f"504 Gateway Timeout: {TIMEOUT_TEXT}",
+    LOST: "503 Service Unavailable: The process that ran the request had to be ended.",
 }
 # RFC 9110 §9.2.1: these change nothing, so that a client, or a proxy on its own, may ask again.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
