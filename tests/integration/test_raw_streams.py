@@ -258,7 +258,10 @@ def test_not_blocking(engine: tuple[str, ...]) -> None:
 @prefork_and_gevent
 def test_harakiri_leaves_conversations_alone(engine: tuple[str, ...]) -> None:
     """They may last for hours; other requests of the worker still have their deadline."""
-    with ServerProcess(*OPTIONS, *engine, "--harakiri", "1") as server, talk(server, "/uwsgi") as ws:
+    with (
+        ServerProcess(*OPTIONS, *engine, "--harakiri", "1", "--soft-harakiri", "1") as server,
+        talk(server, "/uwsgi") as ws,
+    ):
         ws.client.socket.settimeout(2.5)
         with pytest.raises(TimeoutError):
             ws.hear()

@@ -16,7 +16,7 @@ from uwsgi_deploy.logs.record import Answer, RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
-from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
+from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
 from uwsgi_deploy.wsgi.lifecycle import CUT, FAILED, GONE, SERVED, UNREADABLE, Outcome
 
 Write: TypeAlias = Callable[[str], None]
@@ -67,11 +67,6 @@ class Accounting:
         """A request of the connection `fd` is about to run on `core`: tell the master, which sees to its deadline."""
         request = f"{environ['REMOTE_ADDR']} {environ['REQUEST_METHOD']} {environ.get('REQUEST_URI', '')}"
         self._begin_on[core](started, started + self._time_limit, inf, fd, 0, request.encode(), 0)
-
-    def converses(self, core: int) -> None:
-        """The application on `core` took its connection over: it may talk for hours, and answers nobody's request."""
-        self.cores.set_deadline(core, inf)
-        self.cores.set_phase(core, RequestPhase.RESPONDING)
 
     def begin_by_route(self, environ: Environ, started: float, core: int, fd: int) -> None:
         """`begin`, where paths have limits of their own."""

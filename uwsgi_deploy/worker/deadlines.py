@@ -243,6 +243,11 @@ class Deadlines:
             self.tell_master(None)
         self.wake(until)
 
+    def converse(self, core: int) -> None:
+        """The application on `core` took its connection over: it may talk for hours, and nobody may answer for it."""
+        self.limit_request(core, inf, "its connection was taken over")
+        self.records.set_phase(core, RequestPhase.RESPONDING)
+
     def limit(self, seconds: float | None, origin: str) -> None:
         """See `api.deadlines.Control`."""
         if (core := self.core_here()) is not None:

@@ -273,7 +273,7 @@ class Worker:
         """The body of a request whose application reads it from the client, or may take the connection over."""
         if connection.live_length == UPGRADE:
             offer = import_module(_RAW_STREAM).offer
-            offer(connection, environ, response, self._reactor, partial(self._accounting.converses, core))
+            offer(connection, environ, response, self._reactor, partial(self._deadlines.converse, core))
             return BytesIO()
         limits = self._settings.http
         return live_input(connection, timeout=limits.body_timeout, limit=limits.limit_post)
