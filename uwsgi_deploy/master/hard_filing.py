@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.reports.filing import MasterFiling
+from uwsgi_deploy.reports.archive import MasterFiling
 from uwsgi_deploy.reports.incident import Incident
 from uwsgi_deploy.reports.report import unix_time
 from uwsgi_deploy.reports.ring import ring_of

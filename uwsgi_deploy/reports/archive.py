@@ -1,16 +1,23 @@
-"""The log and the ring of files: what worker and master do alike with each report. Nothing here raises."""
+"""The log and the ring of files: what worker and master do alike with each report. Nothing here raises.
+
+All that the master does is here, so that it loads nothing else; it runs no code of the application's.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.reports import sinks_of
 from uwsgi_deploy.logs.access import escape
+from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.reports import human
 from uwsgi_deploy.reports.build import build
+from uwsgi_deploy.reports.ids import new_id
 from uwsgi_deploy.reports.incident import Incident
+from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.reports.report import Report, key_of, timestamp, unix_time
 from uwsgi_deploy.reports.ring import NoSuchReport, Ring, ring_of
 
@@ -95,6 +102,31 @@ class Archive:
             self._complained = True
             where = self._ring.directory if self._ring is not None else "a file"
             self._write(f"HARAKIRI: reports are not kept in {where}: {error.strerror or error}")
+
+
+class MasterFiling:
+    """What becomes of an incident in the master: the log and the ring, before `file` returns."""
+
+    def __init__(self, settings: Settings, write: Callable[[str], None] = log) -> None:
+        self._archive = Archive(settings, write, os.getpid())
+
+    def file(self, incident: Incident) -> str:
+        """Make a report, and tell its id. Never raises."""
+        report_id = new_id(incident.at)
+        self._archive.make(report_id, at_this_moment(incident), holder=0)
+        return report_id
+
+
+def at_this_moment(incident: Incident) -> Incident:
+    """The incident with its own copies of what the request goes on to change."""
+    environ = incident.environ
+    if environ is None:
+        return incident
+    notes = incident.notes
+    found = environ.get(NOTES)
+    if notes is None and isinstance(found, RequestNotes):
+        notes = found.snapshot()
+    return replace(incident, environ=dict(environ), notes=notes)
 
 
 def what(incident: Incident) -> str:

@@ -1,9 +1,8 @@
 """What becomes of an incident: a report, which is written to the log, kept, and handed to whoever wants it.
 
 `Filing` is a worker's: `file` returns at once, a thread of the operating system does the rest, and no sink can hold up
-the others. `MasterFiling` is the master's, which runs no code of the application's: the log and the ring of files,
-before `file` returns. A report of a worker that did not live to deliver it is delivered by another one (`catch_up`).
-Loaded when the first report is made.
+the others. A report of a worker that did not live to deliver it is delivered by another one (`catch_up`). The master
+has `archive.MasterFiling`. Loaded when the first report is made.
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ import os
 import time
 from _queue import Empty, SimpleQueue  # the queue module's are gevent's where that has patched it
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.native import allocate_lock, start_new_thread
-from uwsgi_deploy.reports.archive import Archive, what
+from uwsgi_deploy.reports.archive import Archive, at_this_moment, what
 from uwsgi_deploy.reports.delivery import Aside, Lane
 from uwsgi_deploy.reports.ids import new_id
 from uwsgi_deploy.reports.incident import Incident
-from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.reports.report import Report
 from uwsgi_deploy.reports.sinks import chosen_sinks
 
@@ -204,28 +202,3 @@ class Filing:
         report = archive.read(ended.report_id)
         if report is not None:
             archive.keep({**report, **news})
-
-
-class MasterFiling:
-    """See the module."""
-
-    def __init__(self, settings: Settings, write: Callable[[str], None] = log) -> None:
-        self._archive = Archive(settings, write, os.getpid())
-
-    def file(self, incident: Incident) -> str:
-        """Make a report, and tell its id. Never raises."""
-        report_id = new_id(incident.at)
-        self._archive.make(report_id, at_this_moment(incident), holder=0)
-        return report_id
-
-
-def at_this_moment(incident: Incident) -> Incident:
-    """The incident with its own copies of what the request goes on to change."""
-    environ = incident.environ
-    if environ is None:
-        return incident
-    notes = incident.notes
-    found = environ.get(NOTES)
-    if notes is None and isinstance(found, RequestNotes):
-        notes = found.snapshot()
-    return replace(incident, environ=dict(environ), notes=notes)

@@ -18,7 +18,8 @@ from tests.unit.reports.incidents import AT, environ, incident
 from uwsgi_deploy import on_report, settings_from
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.reports import callbacks, delivery, filing
-from uwsgi_deploy.reports.filing import MOST_WAITING, Filing, MasterFiling
+from uwsgi_deploy.reports.archive import MasterFiling
+from uwsgi_deploy.reports.filing import MOST_WAITING, Filing
 from uwsgi_deploy.reports.ids import new_id
 from uwsgi_deploy.reports.incident import Kind, Outcome
 from uwsgi_deploy.reports.report import Report

@@ -6,9 +6,10 @@ A sink runs in a thread or greenlet of its own (`reports.delivery`), where the a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 from uwsgi_deploy.config.settings.reports import ReportSettings, sinks_of
-from uwsgi_deploy.reports.sinks import hook, logger, otel, sentry, signal
+from uwsgi_deploy.reports.sinks import logger, otel, sentry, signal
 from uwsgi_deploy.reports.sinks.sink import Sink
 
 
@@ -25,4 +26,6 @@ def chosen_sinks(settings: ReportSettings) -> Iterator[Sink]:
         if sink is not None:
             yield sink
     if "hook" in wanted:
-        yield from map(hook.find, settings.harakiri_hook)
+        # Loaded for those who have one: what speaks HTTP and starts programs is 3 MB.
+        for hook in settings.harakiri_hook:
+            yield import_module(f"{__name__}.hook").find(hook)
