@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
     "command",
     [
         ("idle_connections.py", "--idle", "300", "--slow", "30", "--seconds", "1"),
+        ("gevent_connections.py", "--connections", "300"),
         ("kill_worker.py", "--kills", "2"),
         ("kill_storm.py", "--kills", "30", "--seconds", "2"),
         ("stop_under_load.py", "--rounds", "2"),
