@@ -2,9 +2,9 @@
 
     python benchmarks/gevent_connections.py [--connections 10000] [--peers ~/.cache/wsgi-peers/bin]
 
-All clients connect, get an answer, and are idle. Then all ask for something that waits; when the last one waits they
-are let go, and answered. `--peers` names a directory with a Python that has gevent, and gunicorn: the row is measured of
-gevent's own server and of gunicorn's gevent worker from there, too.
+All clients connect, get an answer, and are idle. Then all ask for something that waits; when the last one waits,
+they are let go, and answered. `--peers` names a directory with a Python that has gevent, and gunicorn: the same is
+measured of gevent's own server and of gunicorn's gevent worker from there.
 
     idle      memory per connection, in bytes, when it has had its first answer and is kept
     waiting   memory per connection while a request of it waits
