@@ -142,6 +142,32 @@ def test_who_swallows_the_exception_is_answered_for(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_stream_that_swallows_the_exception_is_cut(engine: str) -> None:
+    """At the hard instant, not when the worker ends, which may wait for others."""
+    options = (*LIMITED, *LINES, "--harakiri-routes", "^/sleep=off", *ENGINES[engine])
+    with ServerProcess(*options) as server, server.connect(timeout=30) as client, server.connect(timeout=30) as other:
+        if engine != "prefork":
+            other.send(ask("sleep?8"))
+        started = time.monotonic()
+        client.send(ask("swallow_stream"))
+        received = client.read_to_end()
+        assert LIMIT + GRACE <= time.monotonic() - started < LIMIT + GRACE + TOLERANCE
+        assert b"block" in received
+        assert not received.endswith(b"0\r\n\r\n")
+        server.wait_for_log(r"^line GET /swallow_stream 504 end$", timeout=30)
+        server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=30)
+        if engine != "prefork":
+            assert other.receive().body == b'"slept"'
+
+
+def test_children_of_the_application_have_no_deadlines() -> None:
+    """What a forked process says about its time does not touch the request that forked it."""
+    with ServerProcess(*LIMITED) as server:
+        assert server.get("/forked").body == b'"forked"'
+        assert "HARAKIRI" not in server.log
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_what_applications_say(engine: str) -> None:
     """deadline(), @harakiri, extend_deadline(), routes by name and by path, an own page: all in one worker."""
     routes = ("--harakiri-routes", "^/sleep=off", "--harakiri-routes", "long=off", "--harakiri-routes", "brief=0.3")

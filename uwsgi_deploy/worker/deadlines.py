@@ -33,7 +33,7 @@ from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.shared.scoreboard import CoreRecords, RequestPhase
 from uwsgi_deploy.worker import injection
 from uwsgi_deploy.wsgi.lifecycle import TAKEN, Outcome, answer_timeout
-from uwsgi_deploy.wsgi.response import Response
+from uwsgi_deploy.wsgi.response import CLOSING, Response
 
 _ANSWERED = int(RequestPhase.ANSWERED)
 # How much later than it might the master may notice a request that got its limit after it had begun, in seconds.
@@ -216,6 +216,7 @@ class Deadlines:
             outcome = TAKEN
         elif outcome is None:
             outcome = answer_timeout(environ, response)
+            records.phases[core] = CLOSING  # nobody else is to answer, however long the callbacks take
             self._call_back()
         started = records.begun[core]
         self.ends[core] = End(started, monotonic(), outcome, response.status)

@@ -90,11 +90,13 @@ class Evidence:
         seen: set[int] = {get_ident()}
         frames = sys._current_frames()
         for core, response in enumerate(deadlines.running):
+            if left <= 0:
+                break
             if response is None and core != victim:
                 continue
             frame = engine.frame_of(core)
             seen.update(thread for thread, innermost in frames.items() if innermost is frame)
-            if core == victim or frame is None or left <= 0:
+            if core == victim or frame is None:
                 continue
             left -= 1
             request = self._scoreboard.own_request(self._wid, core)
@@ -113,7 +115,9 @@ class Evidence:
         for wid in range(1, board.workers + 1):
             for bank in range(BANKS):
                 for running in board.running(wid, bank):
-                    if left <= 0 or (wid == self._wid and bank == own and running.core == victim):
+                    if left <= 0:
+                        return
+                    if wid == self._wid and bank == own and running.core == victim:
                         continue
                     left -= 1
                     request = board.request(wid, bank, running.core)

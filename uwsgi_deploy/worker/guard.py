@@ -10,6 +10,7 @@ import faulthandler
 import os
 import signal
 from collections.abc import Callable, Sized
+from functools import partial
 from time import monotonic
 
 from uwsgi_deploy.api.deadlines import install
@@ -74,6 +75,7 @@ class Guard:
         if not self._alone:
             deadlines.tell_master = self._tell_master
         install(deadlines)
+        os.register_at_fork(after_in_child=partial(install, None))  # a child of the application runs no request
         watchdog.start()
         place = place_of(self._settings, os.environ)
         if place is not None and has_pending(place.directory):

@@ -67,8 +67,7 @@ def answer(response: Response, environ: Environ, phase: int) -> Severed:
     else:
         with suppress(OSError):  # an orderly end could look like the end of the response
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-            if client.family == socket.AF_UNIX:
-                client.shutdown(socket.SHUT_RDWR)
+        client.close()
     return Severed(client, sent)
 
 

@@ -144,15 +144,20 @@ class Watchdog:
 
     def look(self, now: float) -> float:
         """See to every request once; when to look again, monotonic seconds."""
-        instant, cases = now + self._shortest, self._cases
+        instant, cases, records = now + self._shortest, self._cases, self._deadlines.records
+        # With gevent there may be thousands, nearly all of them in time: whole columns, and one comparison for each.
+        user, soft = records.user_deadlines.tolist(), self._deadlines.soft_limit
         self._overdue = False
-        for core, started in enumerate(self._deadlines.records.begun.tolist()):
-            case = cases.get(core)
-            if case is not None and case.started != started:
-                del cases[core]
-                self._finish(case)
-            if started:
-                instant = min(instant, self._attend(core, started, now))
+        for core, (started, due) in enumerate(zip(records.begun.tolist(), records.deadlines.tolist(), strict=True)):
+            if core in cases and cases[core].started != started:
+                self._finish(cases.pop(core))
+            if not started:
+                continue
+            nearest = min(due, user[core], started + soft)
+            if nearest <= now or core in cases:
+                nearest = self._attend(core, started, now)
+            if nearest < instant:
+                instant = nearest
         if self._overdue:
             self._record[Field.PULSE] = int(monotonic() * 1_000_000)
             instant = min(instant, now + PULSE)
@@ -174,7 +179,7 @@ class Watchdog:
         if case.given_up:
             return now + PULSE
         if response is None:
-            return now + FIRST_RETRY  # it is ending at this moment
+            return now + 4 * FIRST_RETRY  # it is ending at this moment
         if case.incident is None:
             incident = self._evidence.incident(Kind.DEADLINE, core, started, response)
             if deadlines.running[core] is not response:

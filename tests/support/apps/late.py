@@ -101,6 +101,31 @@ def swallow(_environ: Environ, _start: Start) -> None:
             print("swallowed", file=sys.stderr)
 
 
+def swallow_stream(_environ: Environ, start_response: Start) -> Iterator[bytes]:
+    """Has begun to answer, and goes on whatever happens."""
+    start_response("200 OK", [])
+
+    def blocks() -> Iterator[bytes]:
+        yield b"block"
+        swallow({}, start_response)
+
+    return blocks()
+
+
+def forked(_environ: Environ, _start: Start) -> str:
+    """A child of the application's says something about its own time, which is no business of the request's."""
+    child = os.fork()
+    if not child:
+        try:
+            with deadline(0.1):
+                os._exit(0)
+        finally:
+            os._exit(1)
+    os.waitpid(child, 0)
+    naps(0.5)
+    return "forked"
+
+
 def slow_close(_environ: Environ, start_response: Start) -> Iterable[bytes]:
     """A whole response, whose end takes long."""
 
