@@ -114,3 +114,17 @@ def test_page(server: ServerProcess) -> None:
             chromium.run("document.querySelector('#form button').click()")
             assert listener.texts("hello, room") == ["hello, room"]
         wait_until(lambda: "hello, room" in chromium.text, 20, what="the visitor's own message")
+
+
+def test_listeners_have_no_deadline(examples: Path) -> None:
+    """`@harakiri(None)` is theirs alone."""
+    options = ("--ini", "uwsgi.ini", "--harakiri", "1")
+    with ServerProcess(*options, directory=examples / "gevent_chat") as server, server.connect() as client:
+        listener = Listener(client)
+        client.socket.settimeout(2.5)
+        with pytest.raises(TimeoutError):
+            listener.until(b"data:")
+        client.socket.settimeout(20)
+        say(Browser(server.url), "still there")
+        assert listener.texts("still there") == ["still there"]
+        assert "HARAKIRI" not in server.log

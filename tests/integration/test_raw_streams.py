@@ -259,7 +259,7 @@ def test_not_blocking(engine: tuple[str, ...]) -> None:
 def test_harakiri_leaves_conversations_alone(engine: tuple[str, ...]) -> None:
     """They may last for hours; other requests of the worker still have their deadline."""
     with (
-        ServerProcess(*OPTIONS, *engine, "--harakiri", "1", "--soft-harakiri", "1") as server,
+        ServerProcess(*OPTIONS, *engine, "--harakiri", "1", "--soft-harakiri", "0.5") as server,
         talk(server, "/uwsgi") as ws,
     ):
         ws.client.socket.settimeout(2.5)
