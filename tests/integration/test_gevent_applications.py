@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.postgres import Database
-from tests.support.server import ServerProcess
+from tests.support.server import APPS, REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 
 pytest.importorskip("gevent")
@@ -245,3 +247,40 @@ def test_connections_are_not_inherited(postgres: Database, tmp_path: Path) -> No
             for facts in map(json.loads, answers):
                 assert facts["pid"] == facts["again"]
         assert "Traceback" not in server.log
+
+
+# --- said in the framework's settings ---------------------------------------------------------------------------------
+
+
+def test_django_setting(tmp_path: Path) -> None:
+    """UWSGI = {"gevent": …}; the patches come before everything, although manage.py has imported Django already."""
+    (tmp_path / "green_settings.py").write_text(
+        "from green_django.settings import *\n"
+        "INSTALLED_APPS = [*INSTALLED_APPS, 'django_integration']\n"
+        "WSGI_APPLICATION = 'green_django.wsgi.application'\n"
+        "UWSGI = {'gevent': 20}\n"
+    )
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "notes.sqlite3")}
+    environment = {
+        "GREEN_DATABASE": json.dumps(database),
+        "DJANGO_SETTINGS_MODULE": "green_settings",
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(APPS), str(tmp_path)]),
+    }
+    launcher = (sys.executable, "-m", "django", "runuwsgi")
+    with ServerProcess("127.0.0.1:0", launcher=launcher, environment=environment, directory=tmp_path) as server:
+        assert get(server, "/reset") == "made"
+        took, answers = together(server, [f"/wait/{number}" for number in range(10)])
+        assert 1 <= took < PATIENCE
+        assert set(answers) == {"waited"}
+        assert server.stop() == 0
+
+
+def test_flask_configuration(tmp_path: Path) -> None:
+    """app.config["UWSGI"], with `flask uwsgi run`."""
+    (tmp_path / "web.py").write_text("from green_flask import app\napp.config['UWSGI'] = {'gevent': 20}\n")
+    launcher = (sys.executable, "-m", "flask", "--app", "web", "uwsgi", "run", "--port", "0")
+    with ServerProcess(launcher=launcher, directory=tmp_path) as server:
+        took, answers = together(server, ["/sleep/1.0"] * 10)
+        assert 1 <= took < PATIENCE
+        assert set(answers) == {"slept"}
+        assert server.stop() == 0

@@ -48,6 +48,11 @@ def count(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"notes": Note.objects.count()})
 
 
+def wait(request: HttpRequest, number: int) -> HttpResponse:
+    time.sleep(1)
+    return HttpResponse("waited")
+
+
 def reset(request: HttpRequest) -> HttpResponse:
     """Make the table."""
     with connection.schema_editor() as editor:
@@ -61,4 +66,5 @@ urlpatterns = [
     path("fail", fail),
     path("count", count),
     path("reset", reset),
+    path("wait/<int:number>", wait),
 ]
