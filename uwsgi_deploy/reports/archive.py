@@ -6,7 +6,7 @@ All that the master does is here, so that it loads nothing else; it runs no code
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from uwsgi_deploy.config.settings import Settings
@@ -34,6 +34,7 @@ class Archive:
         self._sinks = sinks_of(settings.reports)
         self._ring: Ring | None = None
         self._complained = False
+        self._digests: dict[str, tuple[str, str, float]] = {}
         self._seen: dict[str, list[float]] = {}
         try:
             self._ring = ring_of(settings, os.environ)
@@ -91,11 +92,25 @@ class Archive:
         )
         known = {round(when, 3) for when in times}
         if self._ring is not None:
-            for other in self._ring.reports(since=at - _HOUR):
-                if key_of(other) == key and other.get("kind") == report["kind"]:
-                    known.add(round(unix_time(other), 3))
+            for other_key, kind, when in self._kept_since(at - _HOUR):
+                if other_key == key and kind == report["kind"]:
+                    known.add(round(when, 3))
         known.discard(round(at, 3))
         return {"count": len(known), "first": timestamp(min(known)) if known else None}
+
+    def _kept_since(self, since: float) -> Iterator[tuple[str, str, float]]:
+        """Key, kind and time of the reports in the ring. Each is read once: they may come by the dozen."""
+        assert self._ring is not None
+        before, self._digests = self._digests, {}
+        for report_id in self._ring.ids(since):
+            digest = before.get(report_id)
+            if digest is None:
+                report = self.read(report_id)
+                digest = (
+                    ("", "", 0.0) if report is None else (key_of(report), str(report.get("kind")), unix_time(report))
+                )
+            self._digests[report_id] = digest
+        yield from self._digests.values()
 
     def _complain(self, error: OSError) -> None:
         if not self._complained:  # a file system that cannot be written: once is enough

@@ -19,6 +19,8 @@ _FRAMES = 9
 _FRAMES_OF_OTHERS = 2
 _OTHERS = 3
 _IN_FLIGHT = 3
+# Blocks with stacks about the same fault within the hour. The log is to stay readable when all requests are late.
+_TELLING = 10
 _STAGES = {"soft": "is slow and goes on", "deadline": "was ended at its deadline"}
 _WENT_ON = frozenset({"continues", "completed"})
 _USERS = "uwsgi.set_user_harakiri"
@@ -58,8 +60,11 @@ def stack_text(frames: list[dict[str, Any]]) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield from _head(report)
     yield from _facts(report)
-    yield from _stack(report)
-    yield from _others(report)
+    if (report.get("repeats") or {}).get("count", 0) < _TELLING:
+        yield from _stack(report)
+        yield from _others(report)
+    else:
+        yield "  stack     in the report: this is about the same as before"
     worker = report["worker"]
     if report["kind"] == "hard":
         kind = "(user) " if report["timing"]["limit_origin"] == _USERS else ""

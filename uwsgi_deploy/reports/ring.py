@@ -136,16 +136,15 @@ class Ring:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def ids(self) -> list[str]:
-        """The names of all reports, the newest first."""
-        return sorted((found[1] for found in map(_REPORT.fullmatch, self._names()) if found), reverse=True)
+    def ids(self, since: float = 0.0) -> list[str]:
+        """The names of all reports that were made since then (unix time), the newest first."""
+        earliest = f"{int(since * 1000):012x}"
+        names = (found[1] for found in map(_REPORT.fullmatch, self._names()) if found)
+        return sorted((name for name in names if name[:8] + name[9:13] >= earliest), reverse=True)
 
     def reports(self, since: float = 0.0) -> Iterator[Report]:
         """All that can be read, the newest first; those made before unix time `since` are left out."""
-        earliest = int(since * 1000)
-        for report_id in self.ids():
-            if int(report_id[:8] + report_id[9:13], 16) < earliest:
-                return
+        for report_id in self.ids(since):
             try:
                 yield self.read(report_id)
             except NoSuchReport:

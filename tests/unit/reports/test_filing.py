@@ -184,6 +184,17 @@ def test_repetitions_are_counted(kept: Settings) -> None:
     assert again["repeats"]["count"] == 2
 
 
+def test_each_kept_report_is_read_once_for_counting(kept: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred requests may be late at the same time."""
+    read: list[str] = []
+    real = Ring.read
+    monkeypatch.setattr(Ring, "read", lambda ring, name: read.append(name) or real(ring, name))
+    master = MasterFiling(kept, lambda _text: None)
+    for second in range(8):
+        master.file(incident(at=AT + second))
+    assert len(read) == len(set(read)) == 7
+
+
 def test_repetitions_are_counted_without_files() -> None:
     log: list[str] = []
     master = MasterFiling(SETTINGS, log.append)

@@ -138,3 +138,14 @@ def test_stacks_read_like_tracebacks() -> None:
         '  File "/srv/shop/views.py", line 12 in search',
         '  File "/srv/shop/search.py", line 43 in find',
     ]
+
+
+def test_the_same_fault_again_and_again_has_a_short_block() -> None:
+    """All requests may be late at once; alerts see every one of them all the same."""
+    made = report(kind=Kind.HARD)
+    block = human.text({**made, "repeats": {"count": 10, "first": "2026-11-21T15:01:00.000Z"}})
+    assert 'File "' in human.text(made)
+    assert 'File "' not in block
+    assert "culprit   /srv/shop/search.py:43 in find" in block
+    assert block.startswith("*** HARAKIRI ON WORKER 3 ")
+    assert block.endswith("HARAKIRI triggered by worker 3 core 1 !!!")

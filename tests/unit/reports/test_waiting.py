@@ -8,9 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -144,18 +148,26 @@ def stack_of(thread: threading.Thread) -> tuple[Frame, ...]:
     return tuple(found)
 
 
-@pytest.mark.parametrize("kind", ["lock", "sleep", "socket", "subprocess"])
+def ended_by(act: Callable[[], object]) -> None:
+    """Do it, until what it waits for is taken away."""
+    with suppress(OSError, HTTPException):
+        act()
+
+
+@pytest.mark.parametrize("kind", ["lock", "sleep", "socket", "subprocess", "http"])
 def test_real_stacks(kind: str) -> None:
     """Whatever this Python's library calls its functions."""
     over = threading.Event()
     mine, theirs = socket.socketpair()
-    acts = {
+    acts: dict[str, Callable[[], object]] = {
         "lock": lambda: over.wait(60),
         "sleep": lambda: time.sleep(3),
         "socket": lambda: mine.makefile("rb").read(),
         "subprocess": lambda: subprocess.run(["cat"], stdin=theirs, stdout=subprocess.DEVNULL, timeout=60),
     }
-    thread = threading.Thread(target=acts[kind], daemon=True)
+    silent = socket.create_server(("127.0.0.1", 0))
+    acts["http"] = lambda: urlopen(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout=60)
+    thread = threading.Thread(target=lambda: ended_by(acts[kind]), daemon=True)
     thread.start()
 
     def is_judged() -> bool:
@@ -170,6 +182,7 @@ def test_real_stacks(kind: str) -> None:
         thread.join(1)
         mine.close()
         theirs.close()
+        silent.close()
 
 
 def noted(call: Call, seen: float = 130.0) -> RequestNotes:
