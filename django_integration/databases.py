@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from select import select
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import connections
@@ -42,7 +43,8 @@ def note_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, c
         return execute(sql, params, many, context)
     connection = context["connection"]
     text = sql if type(sql) is str else str(sql)  # psycopg's composed statements
-    call = notes.begin(Call("database", f"{connection.alias} ({connection.vendor})", text, monotonic()))
+    target, end = f"{connection.alias} ({connection.vendor})", partial(stop_elsewhere, connection.connection)
+    call = notes.begin(Call("database", target, text, monotonic(), stop=end))
     try:
         return execute(sql, params, many, context)
     except HarakiriTimeout:
@@ -50,6 +52,8 @@ def note_query(execute: Callable[..., Any], sql: Any, params: Any, many: bool, c
         raise
     finally:
         notes.end(call, monotonic())
+        if call.halting:
+            _wait_while_halting(call)
 
 
 def discard_connections() -> None:
@@ -114,6 +118,23 @@ def stop(driver: Any) -> None:
             pgconn.consume_input()
         elif pgconn.get_result() is None:
             return
+
+
+def stop_elsewhere(driver: Any) -> None:
+    """As `stop`, for a connection that another thread waits for in C code; SQLite, psycopg, oracledb can do it."""
+    if hasattr(driver, "cancel_safe"):
+        driver.cancel_safe(timeout=CANCEL_TIMEOUT)
+    elif hasattr(driver, "interrupt"):
+        driver.interrupt()
+    elif hasattr(driver, "cancel"):
+        driver.cancel()
+
+
+def _wait_while_halting(call: Call) -> None:
+    """What ends this statement must not end the next one."""
+    deadline = monotonic() + 2 * CANCEL_TIMEOUT
+    while call.halting and monotonic() < deadline:
+        sleep(0.001)
 
 
 def _is_executing(driver: Any) -> bool:

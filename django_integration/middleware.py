@@ -23,7 +23,7 @@ SERVER = "uwsgi.version"
 
 
 class HarakiriMiddleware:
-    """See the module. It costs about a microsecond per request, and one per query (docs/django-harakiri.md)."""
+    """See the module. It costs 1.3 microseconds per request, and 1.4 per query (docs/django-harakiri.md)."""
 
     sync_capable = True
     async_capable = False

@@ -100,6 +100,9 @@ def query_in_transaction(request):
     execute("CREATE TABLE written_later (number integer)")
     execute("SELECT pg_sleep(%s)", 60)
 
+def long_statement(request):
+    execute("WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number) SELECT count(*) FROM number")
+
 def query_with_deadline(request):
     try:
         with deadline(0.3):
@@ -121,6 +124,7 @@ urlpatterns += [
     path("connected/", connected),
     path("query/", query, name="query"),
     path("query-in-transaction/", query_in_transaction),
+    path("long-statement/", long_statement),
     path("query-with-deadline/", query_with_deadline),
 ]
 """
@@ -219,6 +223,19 @@ def test_sqlite(late: Project, engine: tuple[str, ...], with_middleware: bool) -
         wait_until(lambda: server.get("/count/").body == b"0", 20, what="the transaction to be undone")
 
 
+@pytest.mark.parametrize("engine", ENGINES[:2])
+def test_a_long_statement_of_sqlite(late: Project, engine: tuple[str, ...]) -> None:
+    """It runs in C code, where no exception comes through, and is ended from another thread; the worker lives on."""
+    late.configure(MIDDLEWARE)
+    with served(late, *engine) as server:
+        assert server.get("/long-statement/").status == 504, server.log
+        assert "Respawned" not in server.log
+        assert json.loads(server.get("/connected/").body)["atomic"] is False
+        (report,) = reports(late)
+    assert (report["kind"], report["waiting_on"]["kind"]) == ("deadline", "database")
+    assert report["db"]["running"][0]["text"].startswith("WITH RECURSIVE")
+
+
 def postgres_database(project: Project, postgres: Database) -> None:
     """PostgreSQL, persistent connections, one per thread."""
     project.configure(f'DATABASES["default"] = {postgres.django | {"CONN_MAX_AGE": None}!r}')
@@ -229,7 +246,7 @@ def running_queries(postgres: Database) -> int:
     return sum(state == "active" for _, state, _ in postgres.clients())
 
 
-@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[2]])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("path", ["/query/", "/query-in-transaction/"])
 def test_postgresql(late: Project, postgres: Database, engine: tuple[str, ...], path: str) -> None:
     """The statement is in the report, and no longer in the database; the next request connects anew."""
@@ -237,6 +254,7 @@ def test_postgresql(late: Project, postgres: Database, engine: tuple[str, ...], 
     postgres_database(late, postgres)
     with served(late, *engine) as server:
         assert server.get(path).status == 504, server.log
+        assert "Respawned" not in server.log
         wait_until(lambda: running_queries(postgres) == 0, 10, what="the query to end")
         (report,) = reports(late)
         assert json.loads(server.get("/connected/").body) == {"connected": False, "atomic": False}

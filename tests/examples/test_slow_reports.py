@@ -89,6 +89,7 @@ WAITS_ON = {
     "regex/": "cpu",
     "lock/": "lock",
     "http/books/": "http",
+    "sql/": "database",
     "subprocess/": "subprocess",
 }
 

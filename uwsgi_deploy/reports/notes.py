@@ -20,13 +20,31 @@ NOTES = "uwsgi.notes"
 class Call:
     """Something outside that the request waits for, or waited for: `kind` is `database`, `cache`, `http`; `target` the
     database's alias and vendor, the host; `text` the statement or the method and URL without its query, not yet
-    redacted. Instants are monotonic seconds; ended is 0 while it runs."""
+    redacted. Instants are monotonic seconds; ended is 0 while it runs. stop: ends the call from another thread, for calls
+    that wait in C code, where no exception comes through; takes a bounded time. See `halt`."""
 
     kind: str
     target: str
     text: str
     started: float
     ended: float = 0.0
+    stop: Callable[[], object] | None = None
+    halted: bool = False
+    halting: bool = False
+
+    def halt(self) -> None:
+        """End the call from another thread, once. `halting` while that is done: who made the call waits for it, so that
+        what comes too late does not hit another call."""
+        if self.stop is None or self.halted:
+            return
+        self.halting = self.halted = True
+        try:
+            if not self.ended:
+                self.stop()
+        except Exception:
+            pass  # it goes on, then, until its request is given up
+        finally:
+            self.halting = False
 
 
 @dataclass(slots=True)

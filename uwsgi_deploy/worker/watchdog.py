@@ -21,6 +21,7 @@ from types import FrameType
 from uwsgi_deploy.native import Bell, sleep, start_new_thread
 from uwsgi_deploy.reports.incident import Incident, Kind
 from uwsgi_deploy.reports.incident import Outcome as Reported
+from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase
 from uwsgi_deploy.worker.deadlines import Deadlines, End
 from uwsgi_deploy.worker.engines.engine import Engine
@@ -39,6 +40,8 @@ FIRST_RETRY, LAST_RETRY = 0.005, 0.15
 # One that was raised, and did not end the request, is repeated after this time, doubled each time: `finally` and
 # rollbacks must come to their end.
 FIRST_REPEAT, LAST_REPEAT = 0.5, 2.0
+# Calls that can be ended from outside are so when the exception has not come through them for so long.
+HALT_AFTER = 0.3
 # How much later than this thread faulthandler's watchdog acts.
 _SLACK = 0.5
 # More seconds than this no lock can wait.
@@ -190,6 +193,8 @@ class Watchdog:
             return now + PULSE
         if now >= case.next_try:
             self._interrupt(case, now)
+        if now >= due + HALT_AFTER:
+            self._halt_calls(case)
         return min(case.next_try, due + self._grace)
 
     def _soft(self, core: int, started: float, case: Case | None, now: float) -> float:
@@ -236,6 +241,15 @@ class Watchdog:
             self._engine.interrupt(core, started)
         case.next_try = case.tried + min(FIRST_RETRY * 2.0**case.fails, LAST_RETRY)
         case.fails += 1
+
+    def _halt_calls(self, case: Case) -> None:
+        """The exception does not come through: end what the request waits for, where its library can do that."""
+        environ = case.incident.environ if case.incident is not None else None
+        notes, wishes = environ and environ.get(NOTES), self._deadlines.wishes(case.core)
+        if isinstance(notes, RequestNotes) and not (wishes is not None and wishes.handled):
+            for call in [*notes.running]:
+                if call.stop is not None and not call.halted:
+                    start_new_thread(call.halt, ())  # it may have to connect to somebody
 
     def _end_patience(self, case: Case, response: Response) -> None:
         deadlines, core, started = self._deadlines, case.core, case.started
