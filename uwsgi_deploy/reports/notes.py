@@ -20,8 +20,8 @@ NOTES = "uwsgi.notes"
 class Call:
     """Something outside that the request waits for, or waited for: `kind` is `database`, `cache`, `http`; `target` the
     database's alias and vendor, the host; `text` the statement or the method and URL without its query, not yet
-    redacted. Instants are monotonic seconds; ended is 0 while it runs. stop: ends the call from another thread, for calls
-    that wait in C code, where no exception comes through; takes a bounded time. See `halt`."""
+    redacted. Instants are monotonic seconds; ended is 0 while it runs. stop: ends the call from another thread, where
+    it waits in C code and no exception comes through; takes a bounded time. See `halt`."""
 
     kind: str
     target: str
