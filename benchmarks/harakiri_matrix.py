@@ -4,9 +4,10 @@
 
 Each cell is a server of its own with the application tests/support/apps/hanging.py and a limit of two seconds
 (`--harakiri 2`, `--timeout 2`). One request hangs; two clients ask on, each with a new connection for a request of 0.05
-seconds. The cell says what the hanging request's client got and when, how many of the others' requests got no answer,
-and what of the application's place the log names: the function, only the path, or nothing. Patience ends after ten
-seconds: `never`. `as if whole` is a broken answer that no client can tell from a whole one.
+or of 0.5 seconds. The cell says what the hanging request's client got and when, how many of the others' requests were
+answered (and how long the slowest took, if more than a second), and what the log names: the request's path, the
+function in which it hung, or nothing. Patience ends after ten seconds: `never`. `as if whole` is a broken answer that
+no client can tell from a whole one.
 
 The database is a private PostgreSQL, made for the run and removed; without one that row is left out. gunicorn's and
 uWSGI's Python needs psycopg for it. Exit code 0 when this server answered, cut or reported every cell in time.
@@ -58,7 +59,7 @@ FUNCTIONS = {
 TITLES = {
     "sleep": "`time.sleep`",
     "loop": "busy loop",
-    "regex": "regular expression (C code that holds the interpreter)",
+    "regex": "regular expression without an end",
     "lock": "`lock.acquire`",
     "socket": "`socket.recv`",
     "database": "query on PostgreSQL",
@@ -105,17 +106,14 @@ class Cell:
     named: str
 
     def __str__(self) -> str:
-        return f"{_outcome(self.end)}; siblings: {self._siblings()}; {self.named}"
-
-    def _siblings(self) -> str:
-        if self.lost:
-            return f"**{self.lost} of {self.answered + self.lost} lost**"
-        return f"all {self.answered} served" + (f", the slowest after {self.longest:.1f} s" if self.longest > 1 else "")
+        served = f"{self.answered}/{self.answered + self.lost}"
+        slowest = f" (slowest {self.longest:.1f} s)" if self.longest > 1 else ""
+        return f"{_outcome(self.end)}, siblings {f'**{served}**' if self.lost else served}{slowest}, {self.named}"
 
 
 def _outcome(seen: End) -> str:
     if seen.how == "never":
-        return f"never ended (waited {PATIENCE:g} s)"
+        return seen.how
     if seen.how == "unmarked":
         return f"{seen.status} as if whole after {seen.taken:.1f} s"
     if seen.how == "answered":
@@ -160,16 +158,17 @@ def _answers(address: tuple[str, int]) -> bool:
 
 def cell(command: Sequence[str], way: str, peers: str, url: str) -> Cell:
     """One request hangs, others are served."""
-    with serving(command, peers, url) as (address, log):
-        with Siblings(address, patience=PATIENCE) as siblings:
-            time.sleep(0.3)
-            seen = hang(address, way, patience=PATIENCE)
-            time.sleep(0.5)
+    with serving(command, peers, url) as (address, log), Siblings(address, patience=PATIENCE) as siblings:
+        time.sleep(0.3)
+        seen = hang(address, way, patience=PATIENCE)
+        time.sleep(0.5)
         text = log.read_text("utf-8", "replace")
-    if re.search(rf"hanging\.py\"?, line \d+,? in {FUNCTIONS[way]}\b|{FUNCTIONS[way]}.*hanging\.py", text):
-        named = "log: path and function" if seen.path in text else "log: the function"
+    if seen.how == "never":
+        named = "nothing"  # what it says later is about a client that has left
+    elif re.search(rf"hanging\.py\"?, line \d+,? in {FUNCTIONS[way]}\b|{FUNCTIONS[way]}.*hanging\.py", text):
+        named = "path and function" if seen.path in text else "function"
     else:
-        named = "log: the path" if seen.path in text else "log: nothing of it"
+        named = "path" if seen.path in text else "nothing"
     return Cell(seen, siblings.answered, sum(siblings.lost.values()), siblings.longest, named)
 
 

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
         ("stop_under_load.py", "--rounds", "2", "--processes", "1", "--threads", "4"),
         ("scoreboard_cost.py", "--rounds", "5"),
         ("recycle_under_load.py", "--seconds", "2"),
+        ("harakiri_matrix.py", "--servers", "ours", "--engines", "prefork,gevent", "--ways", "sleep,regex,stream"),
         ("memory.py", "--workers", "1,2", "--seconds", "0.5", "--module", "hello"),
     ],
     ids=" ".join,

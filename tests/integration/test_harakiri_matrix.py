@@ -133,7 +133,7 @@ def test_cell(engine: str, way: str, run_engine: Callable[[str], Mapping[str, Ce
     assert culprit["function"] == WAYS[way], shown
     assert re.search(rf"^\*\*\* HARAKIRI .*\*\*\*$|^HARAKIRI: .*{re.escape(end.path)}", cell.log, re.M), shown
     lost = sum(cell.siblings.lost.values())
-    assert lost <= (cell.siblings.clients if (engine, way) in TAKES_SIBLINGS_ALONG else 0), shown
+    assert lost <= (len(cell.siblings.each) if (engine, way) in TAKES_SIBLINGS_ALONG else 0), shown
     if engine not in REPLACES_WORKERS:
         assert report["kind"] == "deadline", shown
         assert "DAMN !" not in cell.log, shown

@@ -113,15 +113,16 @@ def _has_end(received: bytes) -> bool:
 
 @dataclass(slots=True)
 class Siblings:
-    """Clients whose requests each take `each` seconds, one after the other on new connections, while they are entered.
+    """Clients whose requests take as many seconds as `each` says, one after the other on new connections.
+
+    They ask while they are entered. The requests of one are so long that one is sure to run when another one hangs.
 
     answered: how many got their answer; lost: what happened to the others. A connection that was never accepted and is
     refused is lost, too.
     """
 
     address: Address
-    each: float = 0.05
-    clients: int = 2
+    each: tuple[float, ...] = (0.05, 0.5)
     patience: float = 30.0
     answered: int = 0
     lost: Counter[str] = field(default_factory=Counter)
@@ -131,7 +132,7 @@ class Siblings:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Siblings:
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.clients)]
+        self._threads = [threading.Thread(target=self._run, args=(each,), daemon=True) for each in self.each]
         for thread in self._threads:
             thread.start()
         return self
@@ -143,10 +144,10 @@ class Siblings:
         for thread in self._threads:
             thread.join(60)
 
-    def _run(self) -> None:
+    def _run(self, each: float) -> None:
         while not self._over.is_set():
             started = time.monotonic()
-            problem = self._ask()
+            problem = self._ask(each)
             with self._lock:
                 self.longest = max(self.longest, time.monotonic() - started)
                 if problem:
@@ -155,10 +156,10 @@ class Siblings:
                     self.answered += 1
             time.sleep(0.01)
 
-    def _ask(self) -> str:
+    def _ask(self, each: float) -> str:
         connection = http.client.HTTPConnection(*self.address, timeout=self.patience)
         try:
-            connection.request("GET", f"/quick?{self.each}")
+            connection.request("GET", f"/quick?{each}")
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
