@@ -392,3 +392,25 @@ def test_everybody_is_held_at_once() -> None:
         assert sorted(triggered) == ["1", "2", "3", "4"]
         assert len(re.findall(r"line \d+ in hold$", server.log, re.M)) == 4
         assert server.get("/").status == 200
+
+
+def test_master_that_is_replaced_meanwhile() -> None:
+    """Its next image goes on: the siblings of an isolated worker finish, and nobody is answered or told of twice."""
+    options = (*ENGINES["threads"], "--harakiri-routes", "^/wait=60")
+    with ServerProcess(*HTTP, *options) as server, server.connect(timeout=60) as sibling:
+        pid = server.worker_pids[1]
+        sibling.send(ask("/wait?12"))
+        runs(server, 1)
+        with server.connect(timeout=60) as guilty:
+            guilty.send(ask("/defy?1000"))
+            assert guilty.receive().status == 504
+        server.wait_for_log(rf"^HARAKIRI: worker 1 \(pid: {pid}\) takes no new requests", timeout=20)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"^gracefully \(RE\)spawned uWSGI master process", timeout=60)
+        assert pid in server.session_pids()
+        assert int(sibling.receive().body) == pid
+        wait_until(lambda: pid not in server.session_pids(), 30, what="the end of the worker")
+        server.wait_for_log(r"^\*\*\* reload complete", timeout=60)
+        assert len(re.findall(r"GET /defy\?1000 => .* 504\) ", server.log)) == 1
+        assert len(re.findall(r"^\*\*\* HARAKIRI ON WORKER 1", server.log, re.M)) == 1
+        assert server.get("/").status == 200

@@ -79,7 +79,7 @@ class HardStage:
         self._resources, self._fleet, self._wake_at = resources, fleet, wake_at
         self._board = resources.scoreboard
         self._now = 0.0
-        self._refused = False
+        self._complained = False
         self._filing: Any = None
         self._engine = _engine_of(resources.settings)
         self._steps: dict[type[Action], Callable[[Any, Worker], None]] = {
@@ -249,7 +249,7 @@ class HardStage:
     def _borrow_connections(self, worker: Worker, victims: Iterable[Victim]) -> None:
         """Copies of the descriptors of those that can be answered or cut."""
         wanted = [v for v in victims if v.request.fd >= 0 and v.request.phase is not RequestPhase.CLOSING]
-        if not wanted or self._refused:
+        if not wanted:
             return
         try:
             process = os.pidfd_open(worker.pid)
@@ -265,8 +265,10 @@ class HardStage:
             os.close(process)
 
     def _note_refusal(self, error: OSError) -> None:
-        """Once: it will not be otherwise for the next worker."""
-        self._refused = error.errno in (errno.EPERM, errno.ENOSYS)
+        """Once: it will hardly be otherwise for the next worker. One that ends at this moment has no connections."""
+        if self._complained or error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            return
+        self._complained = True
         log(
             "HARAKIRI: clients cannot be answered in the worker's place: the kernel does not give its connections to "
             f"the master (pidfd_getfd: {error.strerror})"

@@ -7,6 +7,8 @@ import gc
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -237,3 +239,13 @@ def test_reports_that_cannot_be_loaded(bench: Bench, monkeypatch: pytest.MonkeyP
     assert bench.log[1].startswith(f"*** HARAKIRI ON WORKER 1 (pid: {bench.pid}, try: 1, graceful: no) ***\n")
     assert "HARAKIRI triggered by worker 1 core 0 !!!" in bench.log[1]
     assert "no_such_module" in bench.log[2]
+
+
+def test_nobody_loads_it_before_it_is_needed() -> None:
+    """A master that never sees a case has nothing of it in memory."""
+    script = "import sys, uwsgi_deploy.server; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "uwsgi_deploy.master.executor" in loaded
+    late = ("hard_stage", "hard_filing", "hard_incident", "answering", "access_line", "harakiri_report")
+    assert not {f"uwsgi_deploy.master.{name}" for name in late} & set(loaded)
+    assert not {"uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.ring", "json"} & set(loaded)
