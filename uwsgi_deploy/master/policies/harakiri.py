@@ -46,10 +46,10 @@ NUDGE_PACE = 0.5
 # How long a worker may take to show its stacks; what it has not taken of the time to answer is added.
 STACKS_TIME = 0.3
 LOOK_AGAIN = 0.01
-# How often an isolated worker is looked at, and how long it may send what clients have not taken when it has nothing
-# more to run.
+# How often an isolated worker is looked at, and how long it may send what clients have not taken, and write its report,
+# when it has nothing more to run.
 ISOLATED_PACE = 0.1
-PARTING_TIME = 1.0
+PARTING_TIME = 2.0
 # How often a worker is looked at that is left alone because few clients wait (harakiri-queue-threshold).
 THRESHOLD_PAUSE = 1.0
 
