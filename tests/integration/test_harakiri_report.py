@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.client import Response
 from tests.support.reports import reports_in, wait_for_report
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
@@ -26,6 +27,12 @@ def check(report: dict[str, Any]) -> None:
     jsonschema.validate(report, json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
+def get(server: ServerProcess, path: str) -> Response:
+    """Ask, and be patient: a hard stage takes some seconds, and the machine may be busy."""
+    with server.connect(timeout=60) as client:
+        return client.get(path)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_request_that_waits(engine: str, tmp_path: Path) -> None:
     """Kept in the promised form, private, delivered; the same in the log, for people."""
@@ -33,7 +40,7 @@ def test_a_request_that_waits(engine: str, tmp_path: Path) -> None:
         pytest.importorskip("gevent")
     ring = tmp_path / "ring"
     with ServerProcess(*LATE, "--harakiri-dir", str(ring), *ENGINES[engine]) as server:
-        answer = server.get("/hang/lock/7?token=hunter2", timeout=60)
+        answer = get(server, "/hang/lock/7?token=hunter2")
         assert answer.status == 504
         report = wait_for_report(ring, "/hang/lock/7")
         check(report)
@@ -57,7 +64,7 @@ def test_json_in_the_log_and_a_program(tmp_path: Path) -> None:
     program.chmod(0o755)
     options = ("--gevent", "5", "--harakiri-log-format", "json", "--harakiri-hook", f"exec:{program}")
     with ServerProcess(*LATE, *options, "--harakiri-dir", "off") as server:
-        assert server.get("/hang/sleep/1", timeout=60).status == 504
+        assert get(server, "/hang/sleep/1").status == 504
         server.wait_for_log(r'^\{"event": "harakiri", ', timeout=30)
         (line,) = re.findall(r'^\{"event": "harakiri", .*$', server.log, re.M)
         logged = json.loads(line)
@@ -80,7 +87,7 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
     with ServerProcess(*LATE, "--harakiri-dir", str(tmp_path / "file" / "ring")) as server:
         server.wait_for_log(r"^harakiri-dir: reports of late requests cannot be kept in .*/file/ring: Not a directory$")
         for _ in range(2):
-            assert server.get("/hang/sleep/1", timeout=60).status == 504
+            assert get(server, "/hang/sleep/1").status == 504
         wait_until(lambda: server.log.count("HARAKIRI end of report") == 2, 30)
         assert server.log.count("HARAKIRI: reports are not kept in") == 1
 
@@ -90,7 +97,7 @@ def test_a_slow_request_goes_on(tmp_path: Path) -> None:
     ring = tmp_path / "ring"
     options = ("--harakiri", "60", "--soft-harakiri", "0.5", "--harakiri-dir", str(ring))
     with ServerProcess("--http-socket", "127.0.0.1:0", "--module", "hanging", *options) as server:
-        assert server.get("/quick?2", timeout=60).status == 200
+        assert get(server, "/quick?2").status == 200
         wait_until(lambda: [report for report in reports_in(ring) if report.get("ended")], 30)
         (report,) = reports_in(ring)
         check(report)

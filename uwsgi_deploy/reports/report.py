@@ -28,7 +28,8 @@ def culprit_of(report: Report) -> str:
     """The function that is to blame, `file:function`; empty where no stack could be had. Lines are left out: in a loop
     they differ from time to time."""
     culprit = report.get("culprit")
-    return f"{culprit['file']}:{culprit['function']}" if isinstance(culprit, dict) else ""
+    # Stacks that are taken from outside do not tell a function's class.
+    return f"{culprit['file']}:{culprit['function'].rpartition('.')[2]}" if isinstance(culprit, dict) else ""
 
 
 def key_of(report: Report) -> str:

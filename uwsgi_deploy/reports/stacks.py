@@ -70,6 +70,11 @@ def library_name(frame: Frame) -> str:
     return frame.file[standard.end() :] if standard else ""
 
 
+def last_name(frame: Frame) -> str:
+    """The function without its class: stacks that are taken from outside do not tell that."""
+    return frame.function.rpartition(".")[2]
+
+
 def in_request(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     """The frames of the request alone, without what called the application, and what interrupted it."""
     while frames and frames[0].file.startswith(_INTERRUPTING):

@@ -16,7 +16,7 @@ from typing import Any
 from uwsgi_deploy.reports.incident import Frame, Incident
 from uwsgi_deploy.reports.notes import Call
 from uwsgi_deploy.reports.redaction import Redactor
-from uwsgi_deploy.reports.stacks import SourceLines, Territory, is_server, library_name
+from uwsgi_deploy.reports.stacks import SourceLines, Territory, is_server, last_name, library_name
 
 CLIENT, POOL, DNS, DATABASE, CACHE, HTTP, MAIL, BROKER = (
     "client",
@@ -164,6 +164,11 @@ _BY_CHANNEL = tuple((kind, re.compile(pattern)) for kind, pattern in _CHANNELS)
 _EXCHANGES = re.compile(
     r"/uwsgi_deploy/(?:wsgi/(?:body|response|file_wrapper)\.py|net/|worker/engines/|api/websockets\.py)"
 )
+_EXCHANGED = (
+    ("/wsgi/body.py", "reading the request's body"),
+    ("/wsgi/response.py", "sending the response"),
+    ("/api/websockets.py", "a WebSocket"),
+)
 _MOST_EVIDENCE = 4
 _KIND_OF_CALL = {"database": DATABASE, "cache": CACHE, "http": HTTP, "mail": MAIL, "subprocess": SUBPROCESS}
 # What a call that the framework noted may itself wait for, more tellingly than the call.
@@ -235,7 +240,7 @@ def waiting_on(
 def _by_frames(frames: Sequence[Frame], territory: Territory) -> _Judgement | None:
     """The libraries between the application and the place where the request is."""
     if frames and _is_exchange(frames[0]):
-        return _Judgement(CLIENT, _place(frames[0]), f"in the server's {frames[0].function}()")
+        return _Judgement(CLIENT, _exchange(frames), f"in the server's {frames[0].function}()")
     inner: list[Frame] = []
     for frame in frames:
         if territory.is_application(frame):
@@ -243,7 +248,7 @@ def _by_frames(frames: Sequence[Frame], territory: Territory) -> _Judgement | No
         inner.append(frame)
     best: tuple[int, Frame, str] | None = None
     for frame in inner:
-        name = f"{library_name(frame)}:{frame.function}"
+        name = f"{library_name(frame)}:{last_name(frame)}"
         for rank, (kind, pattern) in enumerate(_BY_LIBRARY):
             if pattern.match(name):
                 # Of frames of the same library the outermost: it is what the application called.
@@ -309,6 +314,17 @@ def _is_exchange(frame: Frame) -> bool:
 
 def _is_in_main_thread(incident: Incident) -> bool:
     return incident.core == 0 or incident.engine != "threads"
+
+
+def _exchange(frames: Sequence[Frame]) -> str:
+    """What the server waits for the client with."""
+    for frame in frames:
+        if not is_server(frame):
+            break
+        for file, what in _EXCHANGED:
+            if frame.file.endswith(file):
+                return what
+    return _place(frames[0])
 
 
 def _place(frame: Frame) -> str:

@@ -199,6 +199,8 @@ def test_questions_to_a_report() -> None:
     assert key_of(made) == "search/ /srv/shop/search.py:find"
     other_line = report(victim=Stack("x", (Frame("/srv/shop/search.py", 44, "find"), APPLICATION[1])))
     assert key_of(other_line) == key_of(made)
+    in_class = report(victim=Stack("x", (Frame("/srv/shop/search.py", 43, "Search.find"), APPLICATION[1])))
+    assert key_of(in_class) == key_of(made)
     assert unix_time(made) == pytest.approx(AT, abs=0.001)
     assert unix_time({"time": "nonsense"}) == 0.0
     assert re.fullmatch(r"[\d-]+T[\d:]+\.250Z", timestamp(AT))

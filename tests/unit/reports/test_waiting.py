@@ -91,7 +91,16 @@ def judged(*lines: str, **fields: Any) -> Waiting | None:
         ("subprocess", [f"{SITE}/gevent/subprocess.py:9 wait"], "gevent/subprocess.py wait"),
         ("file", [f"{STANDARD}/shutil.py:9 copyfileobj"], "shutil.py copyfileobj"),
         ("cpu", [f"{STANDARD}/re/__init__.py:166 match"], "re/__init__.py match"),
-        ("client", [f"{SERVER}/wsgi/body.py:60 _receive", f"{SITE}/werkzeug/wsgi.py:1 read"], "wsgi/body.py _receive"),
+        ("lock", [f"{STANDARD}/queue.py:171 Queue.get"], "queue.py Queue.get"),
+        ("database pool", [f"{SITE}/psycopg_pool/pool.py:1 ConnectionPool.getconn"], "ConnectionPool.getconn"),
+        (
+            "client",
+            [f"{SERVER}/wsgi/body.py:60 LiveBody._receive", f"{SITE}/werkzeug/wsgi.py:1 read"],
+            "the request's body",
+        ),
+        ("client", [f"{SERVER}/worker/engines/threads.py:9 wait", f"{SERVER}/wsgi/body.py:60 x"], "the request's body"),
+        ("client", [f"{SERVER}/net/connection.py:9 send", f"{SERVER}/wsgi/response.py:60 x"], "sending the response"),
+        ("client", [f"{SERVER}/net/connection.py:9 receive"], "net/connection.py receive"),
     ],
 )
 def test_libraries(kind: str, lines: list[str], place: str) -> None:
