@@ -256,6 +256,20 @@ def test_not_blocking(engine: tuple[str, ...]) -> None:
 
 
 @prefork_and_gevent
+def test_other_threads_send(engine: tuple[str, ...]) -> None:
+    """With a request_context; whole messages, none lost, and not when the request is over."""
+    with ServerProcess(*OPTIONS, *engine) as server, talk(server, "/helped") as ws:
+        heard = [ws.hear()[1].split() for _ in range(100)]
+        for letter in (b"a", b"b"):
+            mine = [words for words in heard if words[0].startswith(letter)]
+            assert [words[0] for words in mine] == [b"%b%d" % (letter, number) for number in range(50)]
+            assert {words[1] for words in mine} == {letter * 20_000}
+        ws.say(Opcode.TEXT, b"enough")
+        assert ws.hear() == (CLOSE, b"\x03\xe8")
+        server.wait_for_log("^too late: the request of this request_context has ended$")
+
+
+@prefork_and_gevent
 def test_harakiri_leaves_conversations_alone(engine: tuple[str, ...]) -> None:
     """They may last for hours; other requests of the worker still have their deadline."""
     with (

@@ -159,23 +159,27 @@ class Functions:
         """Answer a WebSocket's opening request; what is not given is taken from it. Raises OSError."""
         _websockets().handshake(self._around.settings, key, origin, protocol)
 
-    def websocket_recv(self) -> bytes:
+    def request_context(self) -> Any:
+        """For the functions below, when another thread or greenlet than the request's calls them. Raises OSError."""
+        return _websockets().request_context()
+
+    def websocket_recv(self, *, request_context: Any = None) -> bytes:
         """Wait for a message, answering and sending pings. Raises OSError when the conversation is over."""
-        message: bytes = _websockets().receive()
+        message: bytes = _websockets().receive(request_context)
         return message
 
-    def websocket_recv_nb(self) -> bytes:
+    def websocket_recv_nb(self, *, request_context: Any = None) -> bytes:
         """As `websocket_recv`, but b"" at once when no whole message has come."""
-        message: bytes = _websockets().receive_now()
+        message: bytes = _websockets().receive_now(request_context)
         return message
 
-    def websocket_send(self, message: str | bytes, /) -> None:
+    def websocket_send(self, message: str | bytes, /, *, request_context: Any = None) -> None:
         """Send a text message. Raises OSError when the conversation is over."""
-        _websockets().send(message, binary=False)
+        _websockets().send(message, request_context, binary=False)
 
-    def websocket_send_binary(self, message: str | bytes, /) -> None:
+    def websocket_send_binary(self, message: str | bytes, /, *, request_context: Any = None) -> None:
         """Send a binary message. Raises OSError when the conversation is over."""
-        _websockets().send(message, binary=True)
+        _websockets().send(message, request_context, binary=True)
 
     def disconnect(self) -> None:
         """End the present request's WebSocket, or the connection that it took over. Raises OSError in others."""

@@ -33,7 +33,7 @@ POST_FORK, AFTER_REQUEST, AT_EXIT = HOOKS = ("post_fork_hook", "after_req_hook",
 _NOT_HERE = """\
 spoolers SPOOL_RETRY SPOOL_OK SPOOL_IGNORE magic_table mode start_response env is_a_reload queue_size
 mule_msg_recv_size log_this_request set_logvar get_logvar alarm logsize accepting set_warning_message cl
-add_var ready_fd parsefile embedded_data extract i_am_the_lord lord_scroll scrolls route request_context sendfile
+add_var ready_fd parsefile embedded_data extract i_am_the_lord lord_scroll scrolls route sendfile
 offload mule_file spooler_dir register_signal signal signal_wait signal_received signal_registered add_timer
 add_ms_timer add_rb_timer add_cron add_file_monitor lock unlock is_locked cache_get cache_set cache_update cache_del
 cache_exists cache_clear cache_inc cache_dec cache_mul cache_div cache_num cache_keys queue_push queue_pull

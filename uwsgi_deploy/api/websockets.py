@@ -42,27 +42,32 @@ def handshake(settings: Settings, key: str | bytes, origin: str | bytes, protoco
     stream.conversation = conversation
 
 
-def receive() -> bytes:
+def request_context() -> RawStream:
+    """What another thread or greenlet needs to use the present request's WebSocket. Raises OSError."""
+    return _stream("uwsgi.request_context()")
+
+
+def receive(context: RawStream | None) -> bytes:
     """Wait for a message. Raises OSError when the conversation is over."""
     try:
-        return _conversation().receive()
+        return _conversation(context).receive()
     except ConversationOver as error:
         raise ClientGone(f"unable to receive websocket message: {error}") from error
 
 
-def receive_now() -> bytes:
+def receive_now(context: RawStream | None) -> bytes:
     """A message if one has come, else b"". Raises OSError when the conversation is over."""
     try:
-        return _conversation().receive_now()
+        return _conversation(context).receive_now()
     except ConversationOver as error:
         raise ClientGone(f"unable to receive websocket message: {error}") from error
 
 
-def send(message: str | bytes, *, binary: bool) -> None:
+def send(message: str | bytes, context: RawStream | None, *, binary: bool) -> None:
     """Send one message. Raises OSError when the conversation is over."""
     payload = message.encode() if isinstance(message, str) else bytes(message)
     try:
-        _conversation().send(Opcode.BINARY if binary else Opcode.TEXT, payload)
+        _conversation(context).send(Opcode.BINARY if binary else Opcode.TEXT, payload)
     except ConversationOver as error:
         raise ClientGone(f"unable to send websocket {'binary ' if binary else ''}message: {error}") from error
 
@@ -83,8 +88,10 @@ def _stream(function: str) -> RawStream:
     return stream
 
 
-def _conversation() -> Conversation:
-    conversation = _stream("uwsgi.websocket_…()").conversation
+def _conversation(context: RawStream | None) -> Conversation:
+    if context is not None and not context.is_running:
+        raise ClientGone("the request of this request_context has ended")
+    conversation = (context or _stream("uwsgi.websocket_…()")).conversation
     if conversation is None:
         raise OSError("uwsgi.websocket_handshake() comes first")
     return conversation

@@ -1,6 +1,6 @@
 """A WebSocket conversation on a connection that the application took over: handshake, messages, pings, the end.
 
-Blocks its core (thread or greenlet) while it waits. One core at a time reads; any greenlet of the worker may send.
+Blocks its core (thread or greenlet) while it waits. One thread or greenlet reads; any of the worker may send.
 Used by `api.websockets`; libraries that speak WebSocket themselves use `raw_stream.RawSocket`.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from select import POLLOUT
+from threading import Lock
 from time import monotonic
 
 from uwsgi_deploy.errors import ClientGone
@@ -51,6 +53,8 @@ class Conversation:
         self._ping_at = monotonic() + rules.ping_after
         self._pong_until = 0.0
         self._over = False
+        # Never held over a wait: with gevent it may be a lock that knows nothing of greenlets.
+        self._sending = Lock()
 
     def shake_hands(self, key: str, origin: str, protocol: str) -> None:
         """Take the connection over and answer the request with 101. Raises ValueError when the key is none.
@@ -165,14 +169,29 @@ class Conversation:
         self._write(encode(kind, payload))
 
     def _write(self, data: bytes) -> None:
-        connection = self._connection
+        """Send, and wait until the kernel has taken everything. Frames of several senders do not mix."""
         try:
-            connection.send(data)
-            connection.send_until(0)
+            with self._sending:
+                if self._over:  # then the descriptor may be another client's already
+                    raise ConversationOver("the WebSocket is closed")
+                self._connection.send(data)
+                self._stream.count(len(data))
+            while not self._sent():
+                pass
         except ClientGone as error:
             self._over = True
             raise ConversationOver(*error.args) from None
-        self._stream.count(len(data))
+
+    def _sent(self) -> bool:
+        """Send more of what is left, or wait until that is possible; whether nothing is left. Raises ClientGone."""
+        connection = self._connection
+        with self._sending:
+            if self._over or connection.send_more():
+                return True
+        seconds = connection.send_timeout
+        if not connection.writable and not connection.wait(connection.fd, POLLOUT, seconds):
+            raise ClientGone(f"the client took no byte for {seconds:g} s")
+        return False
 
     def end(self) -> None:
         """Close from this side; nothing when it is over already."""
@@ -189,4 +208,5 @@ class Conversation:
             self._send(Opcode.CLOSE, payload)
         except ConversationOver:
             pass
-        self._over = True
+        with self._sending:
+            self._over = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
@@ -45,6 +46,37 @@ def careless(environ: Environ, start_response: Callable[..., Any]) -> Iterable[b
     uwsgi.websocket_handshake()
     while True:
         uwsgi.websocket_send(uwsgi.websocket_recv())
+
+
+def helped(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Two others send, while the request's own thread or greenlet only waits for the end."""
+    uwsgi.websocket_handshake()
+    context = uwsgi.request_context()
+    late: list[Any] = []
+
+    def send(letter: str) -> None:
+        for number in range(50):
+            uwsgi.websocket_send(f"{letter}{number} " + letter * 20_000, request_context=context)
+            time.sleep(0)
+
+    helpers = [threading.Thread(target=send, args=(letter,)) for letter in "ab"]
+    for helper in helpers:
+        helper.start()
+    assert uwsgi.websocket_recv() == b"enough"
+    for helper in helpers:
+        helper.join()
+
+    def too_late() -> None:
+        late[0].wait(10)
+        try:
+            uwsgi.websocket_send("?", request_context=context)
+        except OSError as error:
+            uwsgi.log(f"too late: {error}")
+
+    late.append(threading.Event())
+    threading.Thread(target=too_late, daemon=True).start()
+    threading.Timer(0.3, late[0].set).start()
+    return []
 
 
 def polls(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -133,6 +165,7 @@ def offered(environ: Environ, start_response: Callable[..., Any]) -> Iterable[by
 ROUTES: dict[str, Callable[[Environ, Callable[..., Any]], Iterable[bytes]]] = {
     "/uwsgi": through_uwsgi,
     "/polls": polls,
+    "/helped": helped,
     "/careless": careless,
     "/fails": fails,
     "/simple": simple,
