@@ -86,6 +86,31 @@ def test_application_is_told_where_it_runs() -> None:
         assert "*** Operational MODE: async ***" in server.log
 
 
+def test_hub_that_ran_before_the_fork(tmp_path: Path) -> None:
+    """Each worker has an event loop of its own, whatever the application did while it was imported."""
+    options = ("--http-socket", "127.0.0.1:0", "--module", "green_at_import", "--gevent", "20", "--processes", "2")
+    with ServerProcess(*options) as server:
+        answers, seconds = at_once(server, "/sleep?0.3", 30)
+        assert answers == ["slept"] * 30
+        assert seconds < 5
+        for pid in server.worker_pids.values():
+            server.wait_for_log(rf"^green: the greenlet of the import runs in worker {pid}$")
+        assert server.stop() == 0
+
+
+def test_number_of_greenlets_changes_with_a_reload(tmp_path: Path) -> None:
+    ini = tmp_path / "app.ini"
+    text_of = "[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = green\ngevent = {}\n".format
+    ini.write_text(text_of(5))
+    with ServerProcess(str(ini)) as server:
+        assert text(server, "/about") == "gevent 5 True"
+        ini.write_text(text_of(9))
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"^\*\*\* reload complete: .* generation 2 ", timeout=30)
+        assert text(server, "/about") == "gevent 9 True"
+        assert at_once(server, "/sleep?0.1", 20)[0] == ["slept"] * 20
+
+
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 

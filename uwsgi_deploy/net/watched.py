@@ -37,7 +37,7 @@ class WatchedReactor(Reactor):
         """
         self._polling = True
         self._room_flag[0] = is_idle and not self.draining
-        if self._returned or self._drain_wanted:
+        if self._returned or self._drain_wanted or (self.ready and is_idle):
             self.wake()
 
     def has_room(self) -> None:

@@ -50,6 +50,7 @@ class Stage:
         self.cores_used.append(core)
         connection.send(self.application(connection, core))
         self.reactor.release(connection)
+        self.reactor.now = time.monotonic()
         return 0.0
 
     def client(self) -> socket.socket:
@@ -346,3 +347,54 @@ def test_hub_that_is_idle_or_busy_with_many_is_not_blocked(stage: Stage) -> None
 
     stage.play(script)
     assert (lines, stage.engine.hub_blocked()) == ([], 0.0)
+
+
+def test_requests_that_can_go_on_come_before_new_ones(stage: Stage) -> None:
+    """Many requests that compute are ready at once; one that has only let others run for a moment is not the last."""
+    ended: list[str] = []
+
+    def application(connection: Connection, _core: int) -> bytes:
+        if connection is first:
+            gevent.sleep(0.001)
+            ended.append("first")
+        else:
+            deadline = time.monotonic() + 0.002
+            while time.monotonic() < deadline:
+                pass
+            ended.append("other")
+        return b"ok"
+
+    stage.application = application
+    clients = [stage.client() for _ in range(31)]
+    first = next(iter(stage.reactor.connections.values()))
+
+    def script() -> None:
+        for client in clients:
+            assert client.recv(10) == b"ok"
+
+    for client in clients:
+        client.sendall(REQUEST)
+    stage.play(script)
+    assert len(ended) == 31
+    assert ended.index("first") < 10
+
+
+def test_requests_beyond_the_cores_are_begun_as_cores_come_back(stage: Stage) -> None:
+    """Many more than there are cores, in several rounds, and nobody is forgotten."""
+
+    def application(_connection: Connection, _core: int) -> bytes:
+        gevent.sleep(0.002)
+        return b"ok"
+
+    stage.application = application
+    clients = [stage.client() for _ in range(40)]
+
+    def script() -> None:
+        for _ in range(3):
+            for client in clients:
+                client.sendall(REQUEST)
+            for client in clients:
+                assert client.recv(10) == b"ok"
+
+    stage.play(script)
+    assert set(stage.cores_used) == {0, 1, 2}

@@ -5,8 +5,9 @@ reactor, and switches straight into a pooled greenlet for each request that is c
 its request is over, or when the application waits for something. So an idle connection owns no greenlet, a quick
 request costs two switches, and nothing is spawned for it.
 
-A greenlet that comes out of its request takes the next one that is ready. Quick answers of one round go out together
-(`worker.held`); a lookout thread sends them when a request keeps the hub.
+In a round a greenlet that comes out of its request takes the next one that is ready. Quick answers of one round go out
+together (`worker.held`); a lookout thread sends them when a request keeps the hub. A round ends after some
+milliseconds, so that requests which have begun before and can go on do so before more are begun.
 
 Greenlets are pooled, the last used first, so that few of them stay warm; those that were not needed for a minute end,
 and with them what the application kept for each of its threads, such as database connections. Each request begins with
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from select import POLLIN, POLLOUT
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -43,6 +45,8 @@ from uwsgi_deploy.worker.held import HeldResponses
 _READ, _WRITE = 1, 2  # of a loop's watchers
 # How often the reactor's deadlines are looked at. Seconds.
 _TICK, _DRAINING_TICK = 1.0, 0.05
+# How long a round goes on beginning requests, before those that came first and can go on have their turn. Seconds.
+_TURN = 0.005
 # Cores that wait for a request longer than this end, all but some.
 _UNUSED = 60.0
 _SPARE = 8
@@ -126,7 +130,7 @@ class GeventEngine:
         # Whether requests are being started one after the other, before anything else runs in this thread.
         self._together = False
         self._quick = False
-        self._since = 0.0
+        self._since = self._until = 0.0
         self._over = False
         self._appetite = reactor.appetite
         self._may_interrupt, self._interrupted = may_interrupt, interrupted
@@ -173,17 +177,19 @@ class GeventEngine:
 
     def _serve_together(self) -> None:
         """Begin all requests that are ready, and hold answers while requests are quick."""
-        ready, parked = self._ready, self._parked
+        ready, parked, reactor = self._ready, self._parked, self._reactor
         offer = self._lookout.offer()
         self._since = 0.0
+        self._until = until = reactor.now + _TURN
         self._together = True
         try:
-            while ready and (parked or self._unborn):
+            while ready and (parked or self._unborn) and reactor.now < until:
                 core = parked.pop() if parked else self._born()
                 core.switch()  # it goes on with the next request, as long as none waits for anything
                 if not (parked and parked[-1] is core):
                     self._quick = False
                     self._held.flush()
+                    reactor.now = monotonic()
         finally:
             self._together = False
             self._held.flush()
@@ -200,14 +206,18 @@ class GeventEngine:
         """A core: it takes a request whenever it is switched to from the pool."""
         core: _Core = getcurrent()
         core.frame = sys._getframe()
+        ready, reactor = self._ready, self._reactor
         try:
             while True:
-                while self._ready:
+                self._serve_one(core)
+                while self._together and ready and reactor.now < self._until:
                     self._serve_one(core)
-                core.idle_since = self._reactor.now
+                core.idle_since = reactor.now
                 if not (self._parked or self._unborn):
-                    self._reactor.has_room()
+                    reactor.has_room()
                 self._parked.append(core)
+                if ready and not self._together:
+                    reactor.wake()  # all cores were busy: the next round begins what waits
                 self._to_hub()
         except GreenletExit:
             pass
