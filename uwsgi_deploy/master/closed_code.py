@@ -18,6 +18,7 @@ from uwsgi_deploy.wsgi.closed_directories import closed_ones
 LATE = (
     *("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile"),
     *("uwsgi_deploy.master.hard_stage", "uwsgi_deploy.master.hard_filing"),
+    *("uwsgi_deploy.worker.evidence", "uwsgi_deploy.worker.reporting", "uwsgi_deploy.worker.substitute"),
     *("uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.sinks.hook"),
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
 )

@@ -40,14 +40,15 @@ class Evidence:
         self._engine_name, self._born = engine_name, born
 
     def incident(
-        self, kind: Kind, core: int, started: float, response: Response, *, frame: FrameType | None = None
+        self, stage: str, core: int, started: float, response: Response, *, frame: FrameType | None = None
     ) -> Incident:
         """The request that began at `started` (monotonic) on `core` as it is now. frame: its innermost one, if the
-        caller has it. The outcome is what it is for this kind if nothing else happens."""
+        caller has it. stage: soft, deadline or hard. The outcome is what it is then if nothing else happens."""
         now, deadlines = monotonic(), self._deadlines
         record = self._scoreboard.record(self._wid)
         request = self._scoreboard.own_request(self._wid, core)
         connection, environ = response.connection, response.connection.environ
+        kind = Kind(stage)
         soft = kind is Kind.SOFT
         stack = frames_of(self._engine.frame_of(core) if frame is None else frame)
         has_body = connection.body is not None

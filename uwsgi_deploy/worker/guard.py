@@ -9,31 +9,37 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import sys
 from collections.abc import Callable, Sized
 from functools import partial
+from importlib import import_module
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from uwsgi_deploy.api.deadlines import install
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings.reports import sinks_of
 from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.logs.setup import log
-from uwsgi_deploy.native import start_new_thread
+from uwsgi_deploy.native import allocate_lock, start_new_thread
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.reports.place import has_pending, place_of
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
-from uwsgi_deploy.worker import substitute
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.deadlines import Deadlines
 from uwsgi_deploy.worker.engines.engine import Engine
-from uwsgi_deploy.worker.evidence import Evidence
-from uwsgi_deploy.worker.reporting import Reporting
 from uwsgi_deploy.worker.watchdog import Watchdog
 from uwsgi_deploy.wsgi.lifecycle import SERVED, TIMED_OUT
 from uwsgi_deploy.wsgi.response import CLOSING, Response
 
+if TYPE_CHECKING:  # loaded when the first request is late
+    from uwsgi_deploy.worker.reporting import Reporting
+    from uwsgi_deploy.worker.substitute import Severed
+
 _LOG = 2
+_THREADS = ("prefork", "threads")
 # Seconds that reports may take to be delivered when the process ends.
 _LAST_REPORTS = 1.0
 
@@ -50,21 +56,19 @@ class Guard:
         if self.deadlines.routes.paths:
             accounting.use_routes(self.deadlines.limit_of_path)
         self._reporting: Reporting | None = None
+        self._loading = allocate_lock()
         # Requests that do not end, whose clients were answered; and these clients, as long as they may take to read.
         self._given_up = 0
-        self._severed: list[substitute.Severed] = []
+        self._severed: list[Severed] = []
 
     def watch(self, engine: Engine) -> None:
         """From now on late requests are seen to, and applications may set deadlines. In the main thread."""
         deadlines, scoreboard = self.deadlines, self._scoreboard
         deadlines.core_here = engine.core_here
-        self._reporting = Reporting(self._settings, log, aside=getattr(engine, "aside", None))
-        name = "gevent" if self._settings.gevent.gevent else "prefork" if scoreboard.cores == 1 else "threads"
         watchdog = Watchdog(
             deadlines,
             engine,
-            Evidence(scoreboard, self._wid, deadlines, engine, engine_name=name, born=self._born),
-            self._reporting,
+            partial(self._get_reporting, engine),
             grace=self._settings.harakiri.harakiri_graceful_timeout,
             give_up=self._give_up,
             part=self._end_process if self._alone else scoreboard.announce,
@@ -72,6 +76,7 @@ class Guard:
             alone=self._alone,
         )
         signal.signal(INTERRUPT, deadlines.on_signal)
+        self._tell_sentry()
         if not self._alone:
             deadlines.tell_master = self._tell_master
         install(deadlines)
@@ -79,7 +84,27 @@ class Guard:
         watchdog.start()
         place = place_of(self._settings, os.environ)
         if place is not None and has_pending(place.directory):
-            start_new_thread(self._reporting.catch_up, ())  # a worker before this one was killed with its reports
+            start_new_thread(
+                self._get_reporting(engine).catch_up, ()
+            )  # a worker before this one was killed with its reports
+
+    def _get_reporting(self, engine: Engine) -> Reporting:
+        with self._loading:
+            if self._reporting is None:
+                name = "gevent" if self._settings.gevent.gevent else _THREADS[self._scoreboard.cores > 1]
+                make_evidence = import_module("uwsgi_deploy.worker.evidence").Evidence
+                evidence = make_evidence(
+                    self._scoreboard, self._wid, self.deadlines, engine, engine_name=name, born=self._born
+                )
+                make = import_module("uwsgi_deploy.worker.reporting").Reporting
+                self._reporting = make(self._settings, log, evidence, aside=getattr(engine, "aside", None))
+            return self._reporting
+
+    def _tell_sentry(self) -> None:
+        """Sentry's WSGI middleware captures what leaves the application: of a timeout it gets the report instead."""
+        sentry = sys.modules.get("sentry_sdk.scope")
+        if sentry is not None and "sentry" in sinks_of(self._settings.reports):
+            sentry.add_global_event_processor(_is_not_reported)
 
     def _tell_master(self, shortest: float | None) -> None:
         if shortest is not None:
@@ -120,7 +145,7 @@ class Guard:
         environ, facts = connection.environ, connection.facts
         self._given_up += 1
         if self.deadlines.records.descriptors[core] >= 0 and environ is not None and facts is not None:
-            severed = substitute.answer(response, environ, phase)
+            severed = import_module("uwsgi_deploy.worker.substitute").answer(response, environ, phase)
             self._severed.append(severed)
             answer, duration = severed.answer, monotonic() - started
             accounting.count(answer, duration, TIMED_OUT)
@@ -143,3 +168,9 @@ class Guard:
     def has_only_given_up(self, connections: Sized) -> bool:
         """Whether nothing else is left to be done for the worker's clients."""
         return bool(self._given_up) and len(connections) <= self._given_up
+
+
+def _is_not_reported(event: Any, hint: Any) -> Any:
+    """None, which drops the event, for a timeout. The report is an event without an exception object."""
+    kind = (hint.get("exc_info") or (None,))[0]
+    return None if isinstance(kind, type) and issubclass(kind, HarakiriTimeout) else event

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import faulthandler
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from uwsgi_deploy.native import Bell, sleep, start_new_thread
-from uwsgi_deploy.reports.incident import Incident, Kind
-from uwsgi_deploy.reports.incident import Outcome as Reported
-from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase
-from uwsgi_deploy.worker.deadlines import Deadlines, End
+from uwsgi_deploy.worker.deadlines import Deadlines
 from uwsgi_deploy.worker.engines.engine import Engine
-from uwsgi_deploy.worker.evidence import Evidence
-from uwsgi_deploy.worker.reporting import Reporting
-from uwsgi_deploy.wsgi.lifecycle import CUT, GONE, TIMED_OUT
 from uwsgi_deploy.wsgi.response import Response
+
+if TYPE_CHECKING:
+    from uwsgi_deploy.reports.incident import Incident
+    from uwsgi_deploy.worker.reporting import Reporting
 
 _LOG = 2
 _ANSWERED = int(RequestPhase.ANSWERED)
@@ -70,16 +69,16 @@ class Case:
 class Watchdog:
     """See the module.
 
-    give_up: answers in the place of a request that does not end, on this thread; part: sees to it that the worker is
-    replaced then. record: the worker's in the scoreboard. alone: there is no master.
+    reporting: gives what is loaded for the first late request. give_up: answers in the place of a request that does not
+    end, on this thread; part: sees to it that the worker is replaced then. record: the worker's in the scoreboard.
+    alone: there is no master.
     """
 
     def __init__(
         self,
         deadlines: Deadlines,
         engine: Engine,
-        evidence: Evidence,
-        reporting: Reporting,
+        reporting: Callable[[], Reporting],
         *,
         grace: float,
         give_up: Callable[[int, float, Response, int], object],
@@ -87,7 +86,7 @@ class Watchdog:
         record: memoryview,
         alone: bool,
     ) -> None:
-        self._deadlines, self._engine, self._evidence, self._reporting = deadlines, engine, evidence, reporting
+        self._deadlines, self._engine, self._reporting = deadlines, engine, reporting
         self._grace, self._give_up, self._part = grace, give_up, part
         self._record, self._alone = record, alone
         self._shortest = min(deadlines.usual_limit, deadlines.soft_limit, deadlines.routes.shortest)
@@ -124,7 +123,7 @@ class Watchdog:
         if case is None or case.started != started:
             case = self._cases[core] = Case(core, started)
         if case.incident is None:  # the watchdog may be at it, and will find that the request has ended
-            case.incident = self._evidence.incident(Kind.DEADLINE, core, started, response, frame=frame)
+            case.incident = self._reporting().evidence.incident("deadline", core, started, response, frame=frame)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -184,7 +183,7 @@ class Watchdog:
         if response is None:
             return now + 4 * FIRST_RETRY  # it is ending at this moment
         if case.incident is None:
-            incident = self._evidence.incident(Kind.DEADLINE, core, started, response)
+            incident = self._reporting().evidence.incident("deadline", core, started, response)
             if deadlines.running[core] is not response:
                 return now  # by itself, or by its own hand: then `witness` has left an incident
             case.incident = case.incident or incident
@@ -207,14 +206,14 @@ class Watchdog:
             return instant
         response = deadlines.running[core]
         if response is not None:
-            incident = self._evidence.incident(Kind.SOFT, core, started, response)
+            incident = self._reporting().evidence.incident("soft", core, started, response)
             with deadlines.lock:
                 if deadlines.running[core] is not response:
                     return inf
                 deadlines.watched[core] = started  # so that its end is known
             if case is None:
                 case = self._cases[core] = Case(core, started)
-            case.soft = self._reporting.file(incident)
+            case.soft = self._reporting().file(incident)
         return inf
 
     # -- acting --------------------------------------------------------------------------------------------------------
@@ -244,16 +243,13 @@ class Watchdog:
 
     def _halt_calls(self, case: Case) -> None:
         """The exception does not come through: end what the request waits for, where its library can do that."""
-        environ = case.incident.environ if case.incident is not None else None
-        notes, wishes = environ and environ.get(NOTES), self._deadlines.wishes(case.core)
-        if isinstance(notes, RequestNotes) and not (wishes is not None and wishes.handled):
-            for call in [*notes.running]:
-                if call.stop is not None and not call.halted:
-                    start_new_thread(call.halt, ())  # it may have to connect to somebody
+        wishes = self._deadlines.wishes(case.core)
+        if case.incident is not None and not (wishes is not None and wishes.handled):
+            self._reporting().halt_calls(case.incident)
 
     def _end_patience(self, case: Case, response: Response) -> None:
         deadlines, core, started = self._deadlines, case.core, case.started
-        incident = self._evidence.incident(Kind.HARD, core, started, response)
+        incident = self._reporting().evidence.incident("hard", core, started, response)
         with deadlines.lock:
             deadlines.watched[core] = started
             if deadlines.running[core] is not response or deadlines.records.begun[core] != started:
@@ -262,7 +258,7 @@ class Watchdog:
             deadlines.records.phases[core] = _ANSWERED
         case.given_up = True
         self._give_up(core, started, response, phase)  # first: the master does not answer any more
-        self._reporting.file(replace(incident, follows=case.soft))
+        self._reporting().file(incident, follows=case.soft)
         self._part()
 
     # -- ends ----------------------------------------------------------------------------------------------------------
@@ -270,31 +266,18 @@ class Watchdog:
     def _went_on(self, case: Case) -> None:
         """Its time was over, and it is not any more: it left a `deadline()` block, or has got more time."""
         assert case.incident is not None
-        report_id = self._reporting.file(replace(case.incident, outcome=Reported.CONTINUES, follows=case.soft))
+        report_id = self._reporting().file_going_on(case.incident, follows=case.soft)
         case.soft = case.soft or report_id
         case.incident, case.next_try, case.tried, case.fails, case.hits = None, 0.0, 0.0, 0, 0
 
     def _finish(self, case: Case) -> None:
         """The request of a case is over."""
         end = self._deadlines.ends.get(case.core)
-        if end is None or end.started != case.started:
+        if end is not None and end.started != case.started:
             end = None
         if case.given_up:
             return
         if case.incident is not None:
-            incident = case.incident
-            outcome = incident.outcome if end is None else _reported(end)
-            status = 0 if end is None else end.status
-            report_id = self._reporting.file(replace(incident, outcome=outcome, status=status, follows=case.soft))
-            if outcome is Reported.CONTINUES and end is not None:
-                self._reporting.completed(report_id, status=end.status, age=end.at - end.started)
+            self._reporting().file_ended(case.incident, end, follows=case.soft)
         elif case.soft and end is not None:
-            self._reporting.completed(case.soft, status=end.status, age=end.at - end.started)
-
-
-def _reported(end: End) -> Reported:
-    if end.outcome is TIMED_OUT:
-        return Reported.ANSWERED
-    if end.outcome is CUT or end.outcome is GONE:
-        return Reported.CUT
-    return Reported.ANSWERED if end.status == 504 else Reported.CONTINUES
+            self._reporting().completed(case.soft, end)

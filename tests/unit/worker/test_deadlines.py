@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from uwsgi_deploy.api import deadlines as api
-from uwsgi_deploy.config.settings import HarakiriSettings
+from uwsgi_deploy.config.settings import HarakiriSettings, Settings
 from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.process import signals
 from uwsgi_deploy.protocol.messages import Facts
@@ -24,6 +24,7 @@ from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
 from uwsgi_deploy.worker import injection
 from uwsgi_deploy.worker.deadlines import Deadlines, is_interruptible
 from uwsgi_deploy.worker.evidence import Evidence
+from uwsgi_deploy.worker.reporting import Reporting
 from uwsgi_deploy.worker.watchdog import FIRST_REPEAT, PULSE, Watchdog
 from uwsgi_deploy.wsgi.failures import Failures
 from uwsgi_deploy.wsgi.lifecycle import CUT, SERVED, TAKEN, TIMED_OUT, handle_request
@@ -73,7 +74,7 @@ class FakeEngine:
         return True
 
 
-class Reports:
+class Filed:
     """What was filed."""
 
     def __init__(self) -> None:
@@ -84,7 +85,8 @@ class Reports:
         self.filed.append(incident)
         return f"report {len(self.filed)}"
 
-    def completed(self, report_id: str, *, status: int, age: float) -> None:
+    def follow_up(self, report_id: str, *, outcome: str, status: int, age: float) -> None:
+        assert outcome == "completed"
         assert age >= 0
         self.ends.append((report_id, status))
 
@@ -99,14 +101,15 @@ class Bench:
         self.lines: list[str] = []
         self.settings = HarakiriSettings(**{"harakiri": 30.0, **options})
         self.deadlines = Deadlines(self.settings, self.records, self.lines.append)
-        self.engine, self.reports, self.given_up = FakeEngine(), Reports(), list[tuple[int, float, int]]()
+        self.engine, self.reports, self.given_up = FakeEngine(), Filed(), list[tuple[int, float, int]]()
         self.deadlines.core_here = self.engine.core_here
         evidence = Evidence(self.board, 1, self.deadlines, self.engine, engine_name="threads", born=time.monotonic())
+        reporting = Reporting(Settings(), self.lines.append, evidence, aside=None)
+        reporting._filed = self.reports
         self.watchdog = Watchdog(
             self.deadlines,
             self.engine,
-            evidence,
-            cast(Any, self.reports),
+            lambda: reporting,
             grace=self.settings.harakiri_graceful_timeout,
             give_up=lambda core, started, _response, phase: self.given_up.append((core, started, phase)),
             part=lambda: self.lines.append("parts"),

@@ -19,7 +19,7 @@ sys.setswitchinterval(1000)
 scoreboard = Scoreboard(1)
 deadlines = Deadlines(HarakiriSettings(harakiri=0.2), scoreboard.core_records(1), print)
 record = scoreboard.record(1)
-Watchdog(deadlines, None, None, None, grace=0.1, give_up=print, part=print, record=record, alone=True).start()
+Watchdog(deadlines, None, None, grace=0.1, give_up=print, part=print, record=record, alone=True).start()
 re.match(r"(a+)+$", "a" * 60 + "b")
 """
 
