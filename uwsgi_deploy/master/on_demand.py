@@ -214,14 +214,17 @@ def worker_data(asked: Asked, scoreboard: Scoreboard, now: float) -> dict[str, A
         if (thread := scoreboard.request(worker.wid, worker.bank, core).thread)
     }
     found: list[tuple[tuple[bool, bool, int, int], dict[str, Any]]] = []
-    for stack in stack_text.parse(asked.text):
+    parsed = list(stack_text.parse(asked.text))
+    # faulthandler shows the thread that was there first last: all greenlets run in that one.
+    shared = next((stack.thread for stack in reversed(parsed) if stack.thread), 0) if asked.has_greenlets else 0
+    for stack in parsed:
         frames = [
             {"file": frame.file, "line": frame.line, "function": frame.function}
             for frame in stack_text.inner(stack.frames)
         ]
         # Those at the same place stay together.
         first = stack.cores[0] if stack.cores else threads.get(stack.thread, 0)
-        for name, core in _owners(stack, threads, has_greenlets=asked.has_greenlets):
+        for name, core in _owners(stack, threads, shared):
             row = by_core.get(core) if core is not None else None
             request = "" if row is None else f"{row['method']} {row['uri']}"
             order = (not request, core is None, first, core or 0)
@@ -240,17 +243,18 @@ def worker_data(asked: Asked, scoreboard: Scoreboard, now: float) -> dict[str, A
     }
 
 
-def _owners(stack: FoundStack, threads: Mapping[int, int], *, has_greenlets: bool) -> Iterator[tuple[str, int | None]]:
-    """The names and cores of what is at this place. threads: which core a thread is."""
+def _owners(stack: FoundStack, threads: Mapping[int, int], shared: int) -> Iterator[tuple[str, int | None]]:
+    """The names and cores of what is at this place. threads: which core a thread is; shared: the one of all greenlets,
+    or 0."""
     if stack.cores:
         yield from ((f"core {core}", core) for core in stack.cores)
     elif stack.others:
         yield f"{stack.others} other greenlet{'s' if stack.others > 1 else ''}", None
+    elif stack.thread == shared:
+        yield "the thread of all greenlets", None
     elif stack.thread not in threads:
         ours = all(frame.file.startswith(_PACKAGE) for frame in stack.frames)
         yield OWN_THREAD if ours else "another thread", None
-    elif has_greenlets:
-        yield "the thread of all greenlets", None
     else:
         yield f"core {threads[stack.thread]}", threads[stack.thread]
 

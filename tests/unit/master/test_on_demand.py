@@ -223,9 +223,9 @@ def test_greenlets_are_asked_for_when_the_threads_are_here(
     resources: Any = SimpleNamespace(scoreboard=board, stacks=channel, settings=settings_from(gevent=2))
     answering = OnDemand(resources, fleet)
     for core in (0, 1):
-        begin(board, 1, core, 98.0, f"c GET /{core}").set_thread(core, 0xAB)
+        begin(board, 1, core, 98.0, f"c GET /{core}")
     replies = dump(answering, "1")
-    channel.shown[pid] = STACK.format(0xAB)
+    channel.shown[pid] = STACK.format(0xCD) + STACK.format(0xAB)
     answering.look(100.1)
     answering.look(100.2)
     assert asked == [pid]
@@ -235,7 +235,8 @@ def test_greenlets_are_asked_for_when_the_threads_are_here(
     channel.shown[pid] += "End of greenlets\n"
     answering.look(100.4)
     (worker,) = cast(Any, replies[-1].data)["workers"]
-    assert [stack["name"] for stack in worker["stacks"]] == ["core 0", "core 1", "the thread of all greenlets"]
+    names = [stack["name"] for stack in worker["stacks"]]
+    assert names == ["core 0", "core 1", "another thread", "the thread of all greenlets"]
     assert worker["stacks"][0]["request"] == "GET /0"
     assert worker["stacks"][0]["frames"] == worker["stacks"][1]["frames"]
 
