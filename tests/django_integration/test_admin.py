@@ -16,6 +16,7 @@ import pytest
 from tests.django_integration.conftest import Project, new_project
 from tests.examples.browser import Browser
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
 from uwsgi_deploy.reports.ring import Ring
 
 LIST = "/admin/uwsgi_deploy/harakirireport/"
@@ -219,3 +220,19 @@ def test_no_directory(admin_project: Project) -> None:
         root = Site(server, Ring("/nonexistent", 1)).browser("root")
         assert "There is no directory of reports" in root.get(LIST).text
         assert root.get(f"{LIST}{report(7)['id']}/").status == 404
+
+
+def test_from_the_hang_to_the_page(site: Site) -> None:
+    """A view that hangs is in the list, with its route and its line, and without the secrets of its request."""
+    root = site.browser("root")
+    assert root.get("/hang/7/?token=abc").status == 504
+    (identifier,) = wait_until(site.ring.ids, 20, what="the report")
+    text = root.get(LIST).text
+    assert "hang/&lt;int:number&gt;/" in text
+    page = root.get(f"{LIST}{identifier}/").text
+    assert "company/sites/main/urls.py" in page
+    assert "time.sleep" in page
+    assert "abc" not in page.replace(identifier, "")
+    cookie = next(cookie.value for cookie in root.cookies if cookie.name == "sessionid")
+    assert cookie not in page
+    assert cookie not in root.get(f"{LIST}{identifier}/json/").text

@@ -37,7 +37,8 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._open = build_opener(HTTPCookieProcessor(CookieJar())).open
+        self.cookies = CookieJar()
+        self._open = build_opener(HTTPCookieProcessor(self.cookies)).open
 
     def get(self, path: str) -> Page:
         """Follow redirects to a page."""
