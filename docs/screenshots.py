@@ -37,7 +37,7 @@ def main() -> None:
             subprocess.run([sys.executable, "manage.py", *command], cwd=site, env=environment, check=True)
         launcher = [sys.executable, "manage.py", "runuwsgi"]
         options = ("127.0.0.1:0", "--harakiri-dir", site / "reports")
-        with ServerProcess(*options, launcher=launcher, directory=site) as server, Chromium(width=1120) as browser:
+        with ServerProcess(*options, launcher=launcher, directory=site) as server, Chromium(width=1300) as browser:
             for page in (*LATE, SHOWN):
                 Browser(server.url).get(f"/{page}/")
             browser.open(f"{server.url}/admin/login/?next={ADMIN}")
@@ -46,7 +46,7 @@ def main() -> None:
             browser.click("input[type=submit]")
             browser.picture(IMAGES / "admin-reports.png", height=560)
             browser.click("#result_list tbody th a")
-            browser.picture(IMAGES / "admin-report.png", height=900)
+            browser.picture(IMAGES / "admin-report.png", height=860)
     for image in sorted(IMAGES.glob("admin-*.png")):
         print(f"{image.relative_to(REPOSITORY)}: {image.stat().st_size // 1024} kB")
 

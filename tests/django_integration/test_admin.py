@@ -136,7 +136,7 @@ def report(number: int, **changes: Any) -> dict[str, Any]:
 
 def rows(text: str) -> list[str]:
     """The routes in the list."""
-    return re.findall(r"<td>([^<]*/[^<]*)</td>\s*<td>buy", text)
+    return re.findall(r'<td class="long">([^<]*)</td>\s*<td class="long">buy', text)
 
 
 def test_permissions(site: Site) -> None:

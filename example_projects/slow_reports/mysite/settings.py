@@ -14,7 +14,7 @@ UWSGI = {
     "soft-harakiri": 1.5,  # a report of what the request is doing; it goes on
     "harakiri": 3,  # its end: HarakiriTimeout is raised in the view, the client gets 504
     "harakiri-graceful-timeout": 2,  # a view that cannot be reached so long is answered for, and its worker replaced
-    "harakiri-routes": ["export=8", "^/exempt/=off"],  # by URL name, and by path
+    "harakiri-routes": ["export=8", "^/exempt/=off", "^/admin/=off"],  # by URL name, and by path
 }
 
 INSTALLED_APPS = [
