@@ -1,4 +1,4 @@
-"""Threads and locks of the operating system, as they were before gevent made the standard library cooperate.
+"""Threads, locks and sockets of the operating system, as they were before gevent made the standard library cooperate.
 
 The server's own threads (flusher, lookout, watchdogs) must run while the application's greenlets cannot, so they never
 use `threading` or `time.sleep` by name: gevent replaces them there. This module is imported before that, by every
@@ -7,10 +7,18 @@ process of the server.
 
 from __future__ import annotations
 
+import _socket
 from _thread import allocate_lock, get_ident, start_new_thread
+from socket import socket
 from time import sleep
 
-__all__ = ["Bell", "allocate_lock", "get_ident", "sleep", "start_new_thread"]
+__all__ = ["Bell", "allocate_lock", "get_ident", "sleep", "socket", "socket_pair", "start_new_thread"]
+
+
+def socket_pair() -> tuple[socket, socket]:
+    """Two connected sockets; `socket.socketpair` makes gevent's, and an event loop with them, whoever calls it."""
+    one, other = _socket.socketpair()
+    return socket(fileno=one.detach()), socket(fileno=other.detach())
 
 
 class Bell:

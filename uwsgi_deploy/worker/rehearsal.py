@@ -7,10 +7,10 @@ part in it.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable
 
 from uwsgi_deploy.config.settings import LogSettings, Settings
+from uwsgi_deploy.native import socket_pair
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.shared.scoreboard import Scoreboard
@@ -39,7 +39,7 @@ def rehearse() -> None:
         max_line=http.max_request_line,
         max_fields=http.max_request_headers,
     )
-    client, server = socket.socketpair()
+    client, server = socket_pair()
     with client, server:
         server.setblocking(False)
         for wrap in (list, iter) * _WORKERS:  # what small WSGI applications return, and what frameworks do

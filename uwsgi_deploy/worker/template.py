@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from uwsgi_deploy import native
 from uwsgi_deploy.api import module as uwsgi_module
 from uwsgi_deploy.api.functions import Surroundings
 from uwsgi_deploy.api.module import Api
@@ -388,7 +389,7 @@ def _open_sockets() -> dict[str, int]:
 
 def _peer(descriptor: int) -> str:
     """Whom a socket is connected to; "" for one that is not, or only to this process itself (an event loop's pair)."""
-    with socket.socket(fileno=os.dup(descriptor)) as copy:
+    with native.socket(fileno=os.dup(descriptor)) as copy:
         try:
             peer = copy.getpeername()
         except OSError:
