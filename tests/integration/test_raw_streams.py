@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.test_nginx import NGINX
 from tests.support.client import BadResponse, RawClient
-from tests.support.engines import each_engine, prefork_and_gevent, threads_and_gevent
+from tests.support.engines import PREFORK, each_engine, prefork_and_gevent, threads_and_gevent
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.protocol.websocket import Messages, Opcode, accept_key, mask
@@ -286,17 +286,16 @@ def test_harakiri_leaves_conversations_alone(engine: tuple[str, ...]) -> None:
 
 
 @each_engine
-@pytest.mark.parametrize("path", ["/uwsgi", "/simple", "/raw"])
-def test_reload_ends_conversations(engine: tuple[str, ...], path: str) -> None:
+def test_reload_ends_conversations(engine: tuple[str, ...]) -> None:
     """The application finds the end of input and can say good-bye; the reload does not wait for its clients."""
-    with ServerProcess(*OPTIONS, *engine) as server, server.connect() as client:
-        ws = Talk(client, path)
-        assert ws.answer.status == 101
+    paths = ("/uwsgi",) if engine == PREFORK else ("/uwsgi", "/simple", "/raw")  # of which each needs a core
+    with ServerProcess(*OPTIONS, *engine) as server, ExitStack() as stack:
+        talks = {path: stack.enter_context(talk(server, path)) for path in paths}
+        assert {ws.answer.status for ws in talks.values()} == {101}
         server.signal(1)
         server.wait_for_log(r"^\*\*\* reload complete", timeout=30)
-        if path == "/uwsgi":
-            assert ws.hear() == (CLOSE, b"\x03\xe9")
-        assert ws.ended()
+        assert talks["/uwsgi"].hear() == (CLOSE, b"\x03\xe9")
+        assert all(ws.ended() for ws in talks.values())
         assert server.get("/").body == b"served 1"
         assert server.stop() == 0
 
