@@ -181,6 +181,26 @@ def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, engine: tu
     assert len(reports_in(tmp_path / "reports")) == 1
 
 
+def test_workers_that_were_killed_at_the_same_time(tmp_path: Path, receiver: Receiver) -> None:
+    """Their successors share what is left to be told; nothing is told twice."""
+    with serve(receiver, tmp_path, "--processes", "3") as server:
+        clients = [threading.Thread(target=hang, args=(server, "/hold")) for _ in range(2)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        server.wait_for_log(r"^Respawned uWSGI worker ", count=2, timeout=20)
+        wait_until(lambda: all(len(got) >= 2 for got in everything(tmp_path, receiver).values()), 30, what="reports")
+        reports = tmp_path / "reports"
+        wait_until(lambda: all(report["delivered"] for report in reports_in(reports)), 20, what="an end of it")
+        assert server.stop() == 0
+    ids = sorted(report["id"] for report in reports_in(reports))
+    assert len(ids) == 2
+    for name in ("callback", "exec", "http", "logger"):
+        assert sorted(got["id"] for got in everything(tmp_path, receiver)[name]) == ids
+    assert [len(got) for got in everything(tmp_path, receiver).values()] == [2] * 6
+
+
 def test_a_response_that_was_cut(tmp_path: Path, receiver: Receiver) -> None:
     """Sentry's own middleware sees the exception, too, and does not tell it again."""
     with serve(receiver, tmp_path) as server:
