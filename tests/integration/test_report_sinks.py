@@ -27,8 +27,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 SCRIPT = """\
 #!/bin/sh
-cat >> exec.jsonl
-echo >> exec.jsonl
+{ cat; echo; } > exec-$$.part && mv exec-$$.part exec-$$.jsonl
 """
 
 
@@ -97,8 +96,9 @@ def hang(server: ServerProcess, path: str) -> float:
 
 
 def lines(directory: Path, name: str) -> list[Any]:
-    path = directory / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    """What a sink has written; the last line may not be whole yet."""
+    texts = [path.read_text() for path in sorted(directory.glob(f"{name}*.jsonl"))]
+    return [json.loads(line) for text in texts for line in text.rpartition("\n")[0].splitlines() if line]
 
 
 def everything(directory: Path, receiver: Receiver) -> dict[str, list[Any]]:
@@ -179,6 +179,36 @@ def test_a_worker_that_was_killed(tmp_path: Path, receiver: Receiver, engine: tu
         assert server.stop() == 0
     check_events(everything(tmp_path, receiver), report, kind="hard", path="/hold")
     assert len(reports_in(tmp_path / "reports")) == 1
+
+
+@each_engine
+def test_a_worker_that_ends(tmp_path: Path, receiver: Receiver, engine: tuple[str, ...]) -> None:
+    """Its last request runs out of time while the server stops: nobody else could tell of it."""
+    with serve(receiver, tmp_path, *engine) as server:
+        client = threading.Thread(target=hang, args=(server, "/sleep"))
+        client.start()
+        wait_until(lambda: list(tmp_path.glob("started")), 20, what="the request")
+        assert server.stop() == 0
+        client.join()
+    assert [len(found) for found in everything(tmp_path, receiver).values()] == [1] * 6
+    (report,) = reports_in(tmp_path / "reports")
+    assert (report["outcome"], report["delivered"]) == ("answered_504", True)
+
+
+def test_a_report_that_was_left_later(tmp_path: Path, receiver: Receiver) -> None:
+    """A worker may be killed in the middle of telling, when its successor is there already."""
+    reports = tmp_path / "reports"
+    with serve(receiver, tmp_path) as server:
+        hang(server, "/sleep")
+        wait_for_all(tmp_path, receiver)
+        told = wait_for_report(reports, "/sleep")
+        left = {**told, "id": "0" + told["id"][1:-4] + "beef", "delivered": False}
+        (reports / f"{left['id']}.json").write_text(json.dumps(left))
+        ended = server.worker_pids[1] + 1_000_000_000  # of nobody
+        (reports / f"{left['id']}.pending-0-{ended}-{server.pid}").touch()
+        wait_until(lambda: len(lines(tmp_path, "callback")) == 2, 30, what="its delivery")
+        assert lines(tmp_path, "callback")[1]["delivered_late"] is True
+        assert server.stop() == 0
 
 
 def test_workers_that_were_killed_at_the_same_time(tmp_path: Path, receiver: Receiver) -> None:

@@ -26,6 +26,8 @@ from uwsgi_deploy.reports.sinks import chosen_sinks
 
 # What waits for the thread. Where that much does, each incident more says the same.
 MOST_WAITING = 32
+# How long a process that ends may still make and write its reports, seconds: on a busy machine imports alone take one.
+WRITING = 5.0
 # How often the thread looks after sinks that have a report.
 _LOOK = 0.5
 
@@ -104,11 +106,13 @@ class Filing:
     def drain(self, timeout: float) -> bool:
         """Wait until all is delivered, for a worker that is about to end; False when `timeout` seconds were too short.
 
-        Under gevent to be called in a greenlet: sinks need the hub.
+        What is not written yet has more time: nobody else could deliver it. Under gevent to be called in a greenlet:
+        sinks need the hub.
         """
-        until = monotonic() + timeout
+        now = monotonic()
+        until, written_until = now + timeout, now + max(timeout, WRITING)
         while self._unfinished or self._open:
-            if monotonic() >= until:
+            if monotonic() >= (written_until if self._unfinished else until):
                 return False
             time.sleep(0.01)
         return True

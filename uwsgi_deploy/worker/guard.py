@@ -21,7 +21,7 @@ from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.reports import sinks_of
 from uwsgi_deploy.errors import HarakiriTimeout
 from uwsgi_deploy.logs.setup import log
-from uwsgi_deploy.native import allocate_lock, start_new_thread
+from uwsgi_deploy.native import allocate_lock, sleep, start_new_thread
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.signals import INTERRUPT
 from uwsgi_deploy.protocol.messages import Environ
@@ -42,6 +42,8 @@ _LOG = 2
 _THREADS = ("prefork", "threads")
 # Seconds that reports may take to be delivered when the process ends.
 _LAST_REPORTS = 1.0
+# Seconds that the watchdog may take to hand over the last ones: the first of all loads what makes reports.
+_LAST_LOOK, _LOOK_AGAIN = 5.0, 0.01
 
 
 class Guard:
@@ -56,6 +58,7 @@ class Guard:
         if self.deadlines.routes.paths:
             accounting.use_routes(self.deadlines.limit_of_path)
         self._reporting: Reporting | None = None
+        self._watchdog: Watchdog | None = None
         self._loading = allocate_lock()
         # Requests that do not end, whose clients were answered; and these clients, as long as they may take to read.
         self._given_up = 0
@@ -65,7 +68,7 @@ class Guard:
         """From now on late requests are seen to, and applications may set deadlines. In the main thread."""
         deadlines, scoreboard = self.deadlines, self._scoreboard
         deadlines.core_here = engine.core_here
-        watchdog = Watchdog(
+        self._watchdog = watchdog = Watchdog(
             deadlines,
             engine,
             partial(self._get_reporting, engine),
@@ -74,6 +77,7 @@ class Guard:
             part=self._end_process if self._alone else scoreboard.announce,
             record=scoreboard.record(self._wid),
             alone=self._alone,
+            look_for_reports=partial(self._look_for_reports, engine),
         )
         signal.signal(INTERRUPT, deadlines.on_signal)
         self._tell_sentry()
@@ -82,11 +86,16 @@ class Guard:
         install(deadlines)
         os.register_at_fork(after_in_child=partial(install, None))  # a child of the application runs no request
         watchdog.start()
+        self._look_for_reports(engine)
+
+    def _look_for_reports(self, engine: Engine) -> None:
+        """Deliver what a worker before this one was killed with."""
         place = place_of(self._settings, os.environ)
         if place is not None and has_pending(place.directory):
-            start_new_thread(
-                self._get_reporting(engine).catch_up, ()
-            )  # a worker before this one was killed with its reports
+            start_new_thread(self._catch_up, (engine,))
+
+    def _catch_up(self, engine: Engine) -> None:
+        self._get_reporting(engine).catch_up()
 
     def _get_reporting(self, engine: Engine) -> Reporting:
         with self._loading:
@@ -112,7 +121,11 @@ class Guard:
         self._scoreboard.announce()
 
     def end(self) -> None:
-        """The worker has served its last request."""
+        """The worker has served its last request: wait for the watchdog's thread to make its reports, and for these."""
+        watchdog, until = self._watchdog, monotonic() + _LAST_LOOK
+        while watchdog is not None and watchdog.owes() and monotonic() < until:
+            watchdog.wake(0.0)
+            sleep(_LOOK_AGAIN)
         if self._reporting is not None:
             self._reporting.drain(_LAST_REPORTS)
 
@@ -157,7 +170,8 @@ class Guard:
         faulthandler.dump_traceback(file=_LOG, all_threads=True)
         log(f"Killing the current process (pid: {os.getpid()})...")
         log("*** run with a master, which replaces a worker that is stuck, and lets its other requests end ***")
-        self.end()
+        if self._reporting is not None:
+            self._reporting.drain(_LAST_REPORTS)
         os._exit(ExitCode.FAILED)
 
     def come_back(self, core: int) -> None:

@@ -41,6 +41,9 @@ FIRST_RETRY, LAST_RETRY = 0.005, 0.15
 FIRST_REPEAT, LAST_REPEAT = 0.5, 2.0
 # Calls that can be ended from outside are so when the exception has not come through them for so long.
 HALT_AFTER = 0.3
+# When it is looked whether a worker before this one has left reports, seconds after this one's birth: successors are
+# born while those whom they follow still live, and these may be killed before they have told everybody.
+LEFT_REPORTS = (2.0, 5.0, 15.0)
 # How much later than this thread faulthandler's watchdog acts.
 _SLACK = 0.5
 # More seconds than this no lock can wait.
@@ -53,6 +56,7 @@ class Case:
 
     soft: the id of its soft report. incident: how it was when its time was over; filed when it is known how it ended.
     tried, fails, hits: when it was to be interrupted last, how often that failed in a row, how often it was done.
+    filed: the report of a request that was given up is on its way.
     """
 
     core: int
@@ -64,6 +68,7 @@ class Case:
     fails: int = 0
     hits: int = 0
     given_up: bool = False
+    filed: bool = False
 
 
 class Watchdog:
@@ -71,7 +76,7 @@ class Watchdog:
 
     reporting: gives what is loaded for the first late request. give_up: answers in the place of a request that does not
     end, on this thread; part: sees to it that the worker is replaced then. record: the worker's in the scoreboard.
-    alone: there is no master.
+    alone: there is no master. look_for_reports: called at the instants of `LEFT_REPORTS`; returns at once.
     """
 
     def __init__(
@@ -85,7 +90,10 @@ class Watchdog:
         part: Callable[[], object],
         record: memoryview,
         alone: bool,
+        look_for_reports: Callable[[], object] | None = None,
     ) -> None:
+        self._look_for_reports, born = look_for_reports, monotonic()
+        self._looks_for_reports = [born + after for after in LEFT_REPORTS] if look_for_reports is not None else []
         self._deadlines, self._engine, self._reporting = deadlines, engine, reporting
         self._grace, self._give_up, self._part = grace, give_up, part
         self._record, self._alone = record, alone
@@ -93,7 +101,7 @@ class Watchdog:
         self._cases: dict[int, Case] = {}
         self._bell = Bell()
         self._next_look = inf
-        self._started = False
+        self._started = self._is_finishing = False
         self._overdue = False
         deadlines.wake, deadlines.witness = self.wake, self.witness
 
@@ -115,6 +123,13 @@ class Watchdog:
             start_new_thread(self._run, ())
         self._bell.ring()
 
+    def owes(self) -> bool:
+        """Whether something about a request that is over or was given up is not on its way to the reports yet."""
+        begun = self._deadlines.records.begun
+        cases = [*self._cases.values()]
+        open_ones = any(begun[case.core] != case.started or (case.given_up and not case.filed) for case in cases)
+        return open_ones or self._is_finishing
+
     def witness(self, core: int, started: float, frame: FrameType | None) -> None:
         """In the main thread: it is about to interrupt itself, before the watchdog came to it."""
         response, case = self._deadlines.running[core], self._cases.get(core)
@@ -131,11 +146,19 @@ class Watchdog:
         while True:
             self._next_look = inf  # whoever sets a deadline while this thread looks has it look again
             now = monotonic()
-            self._next_look = instant = self.look(now)
+            self._next_look = instant = min(self.look(now), self._run_errand(now))
             if self._alone:
                 # Also while nothing runs: what begins now and never lets go could not set it any more.
                 self._act_at_the_latest(min(instant - now, self._shortest) + self._grace + PULSE)
             self._bell.wait(-1 if instant == inf else max(0.0, min(instant - monotonic(), _LONGEST_SLEEP)))
+
+    def _run_errand(self, now: float) -> float:
+        """Look after reports that somebody left, if it is time; when it will be again."""
+        looks = self._looks_for_reports
+        if looks and now >= looks[0] and self._look_for_reports is not None:
+            looks[:] = [instant for instant in looks if instant > now]
+            self._look_for_reports()
+        return looks[0] if looks else inf
 
     @staticmethod
     def _act_at_the_latest(after: float) -> None:
@@ -152,7 +175,9 @@ class Watchdog:
         self._overdue = False
         for core, (started, due) in enumerate(zip(records.begun.tolist(), records.deadlines.tolist(), strict=True)):
             if core in cases and cases[core].started != started:
+                self._is_finishing = True
                 self._finish(cases.pop(core))
+                self._is_finishing = False
             if not started:
                 continue
             nearest = min(due, user[core], started + soft)
@@ -259,6 +284,7 @@ class Watchdog:
         case.given_up = True
         self._give_up(core, started, response, phase)  # first: the master does not answer any more
         self._reporting().file(incident, follows=case.soft)
+        case.filed = True
         self._part()
 
     # -- ends ----------------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def tell(report: dict[str, Any]) -> None:
 
 def sleep_in_turns() -> None:
     """What can be interrupted in every thread."""
+    open("started", "w").close()
     while True:
         time.sleep(0.02)
 
