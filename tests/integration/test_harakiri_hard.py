@@ -320,7 +320,7 @@ def test_siblings_that_can_run_finish(engine: str) -> None:
             timeout=20,
         )
         server.wait_for_log(r"^Respawned uWSGI worker 1", timeout=20)
-        assert int(server.get("/").body) != pid
+        wait_until(lambda: int(server.get("/").body) != pid, 10, what="an answer of the successor")
         assert int(sibling.receive().body) == pid
         wait_until(lambda: pid not in server.session_pids(), 20, what="the end of the worker")
         assert len(re.findall(r"GET /defy\?1000 => .* 504\) ", server.log)) == 1

@@ -74,7 +74,7 @@ class Guard:
             partial(self._get_reporting, engine),
             grace=self._settings.harakiri.harakiri_graceful_timeout,
             give_up=self._give_up,
-            part=self._end_process if self._alone else scoreboard.announce,
+            part=self._part,
             record=scoreboard.record(self._wid),
             alone=self._alone,
             look_for_reports=partial(self._look_for_reports, engine),
@@ -156,7 +156,6 @@ class Guard:
         """On the watchdog's thread: this request does not end. phase: before it was marked as answered."""
         accounting, connection = self._accounting, response.connection
         environ, facts = connection.environ, connection.facts
-        self._given_up += 1
         if self.deadlines.records.descriptors[core] >= 0 and environ is not None and facts is not None:
             severed = import_module("uwsgi_deploy.worker.substitute").answer(response, environ, phase)
             self._severed.append(severed)
@@ -164,6 +163,14 @@ class Guard:
             accounting.count(answer, duration, TIMED_OUT)
             if accounting.logs_all or (accounting.logs_some and accounting.wants_line(answer.status, duration)):
                 accounting.log(environ, facts, answer, started=started, duration=duration, core=core, outcome=TIMED_OUT)
+
+    def _part(self) -> None:
+        """The request that was given up has its report, without which a worker that is leaving must not go."""
+        self._given_up += 1
+        if self._alone:
+            self._end_process()
+        else:
+            self._scoreboard.announce()
 
     def _end_process(self) -> None:
         """There is no successor, but a supervisor perhaps."""
