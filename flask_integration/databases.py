@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from time import monotonic
+from collections.abc import Callable
+from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import event
@@ -19,6 +21,8 @@ from uwsgi_deploy import Call, HarakiriTimeout, RequestNotes, cancel_statement, 
 
 CALL = "uwsgi_deploy_call"
 CONNECT = "(connect)"
+# How long a statement that is stopped from another thread waits for that, seconds; the same as for the database server.
+CANCEL_TIMEOUT = 1.5
 
 logger = logging.getLogger("uwsgi.harakiri")
 
@@ -42,7 +46,8 @@ def begin_statement(connection: Connection, _cursor: Any, statement: str, _value
     notes = current_notes()
     if notes is not None:
         target = _target(connection.dialect, connection.engine.url.database)
-        setattr(context, CALL, notes.begin(Call("database", target, statement, monotonic())))
+        stop = _stop_of(connection.connection.dbapi_connection)
+        setattr(context, CALL, notes.begin(Call("database", target, statement, monotonic(), stop=stop)))
 
 
 def end_statement(_connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
@@ -90,8 +95,21 @@ def check_in(_driver: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _end(notes: RequestNotes | None, call: Call | None) -> None:
-    if notes is not None and call is not None and call in notes.running:
+    if notes is None or call is None:
+        return
+    if call in notes.running:
         notes.end(call, monotonic())
+    until = monotonic() + CANCEL_TIMEOUT
+    while call.halting and monotonic() < until:
+        sleep(0.01)  # what stops this statement must not come to the next one
+
+
+def _stop_of(driver: Any) -> Callable[[], object] | None:
+    """What ends a statement of this driver's connection from another thread; None for drivers that cannot."""
+    if hasattr(driver, "interrupt"):  # sqlite3
+        interrupt: Callable[[], object] = driver.interrupt
+        return interrupt
+    return partial(cancel_statement, driver) if hasattr(driver, "cancel") else None
 
 
 def _target(dialect: Any, database: str | None) -> str:
