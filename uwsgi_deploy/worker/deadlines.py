@@ -63,6 +63,12 @@ WAITS = frozenset(
 )
 
 
+def is_at_work(frame: FrameType) -> bool:
+    """Whether the server's own code runs in this innermost frame, and does not wait for the client."""
+    module = frame.f_globals.get("__name__") or ""
+    return module.startswith("uwsgi_deploy.") and (module, frame.f_code.co_qualname) not in WAITS
+
+
 def is_interruptible(frame: FrameType | None) -> bool:
     """Whether an exception may be raised in this innermost frame of a core: the application runs there, or the server
     waits for the client. Not where the server's own code is at work, which could not go on."""

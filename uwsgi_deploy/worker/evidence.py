@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from time import monotonic, time
 from types import FrameType
 
-from uwsgi_deploy.native import get_ident
+from uwsgi_deploy.native import get_ident, sleep
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.reports.incident import Frame, Incident, InFlight, Kind, Outcome, Stack
 from uwsgi_deploy.reports.notes import NOTES, RequestNotes
 from uwsgi_deploy.shared.scoreboard import BANKS, Field, RequestPhase, Scoreboard
-from uwsgi_deploy.worker.deadlines import Deadlines
+from uwsgi_deploy.worker.deadlines import Deadlines, is_at_work
 from uwsgi_deploy.worker.engines.engine import Engine
 from uwsgi_deploy.wsgi.response import Response
 
@@ -28,6 +28,8 @@ MOST_IN_FLIGHT = 100
 _ENTRANCE = ("uwsgi_deploy.wsgi.lifecycle", "handle_request")
 _HANDLER = ("uwsgi_deploy.worker.deadlines", "Deadlines.on_signal")
 _READING = ("uwsgi_deploy.wsgi.body", "LiveBody.readinto")
+# Looks at a core that is in the server's own code. Seconds.
+_PAUSES = (0.001, 0.003, 0.01)
 
 
 class Evidence:
@@ -50,7 +52,7 @@ class Evidence:
         connection, environ = response.connection, response.connection.environ
         kind = Kind(stage)
         soft = kind is Kind.SOFT
-        stack = frames_of(self._engine.frame_of(core) if frame is None else frame)
+        stack = frames_of(self._settled_frame(core) if frame is None else frame)
         has_body = connection.body is not None
         found = None if environ is None else environ.get(NOTES)
         return Incident(
@@ -83,6 +85,20 @@ class Evidence:
             generation=record[Field.GENERATION],
             notes=found.snapshot() if isinstance(found, RequestNotes) else None,
         )
+
+    def _settled_frame(self, core: int) -> FrameType | None:
+        """The innermost frame of a core, but not one of the server's own work, which is over in a moment.
+
+        This thread comes to run when others let go of the interpreter, and a core does so whenever it sends something:
+        a stream would mostly be found there, and not where the application makes its blocks.
+        """
+        frame = self._engine.frame_of(core)
+        for pause in _PAUSES:
+            if frame is not None and not is_at_work(frame):
+                break
+            sleep(pause)
+            frame = self._engine.frame_of(core) or frame
+        return frame
 
     def _others(self, victim: int) -> Iterator[Stack]:
         """The stacks of the worker's other requests, then those of its other threads."""
