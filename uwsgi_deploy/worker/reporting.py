@@ -70,6 +70,10 @@ class Reporting:
                 if call.stop is not None and not call.halted:
                     start_new_thread(call.halt, ())  # it may have to connect to somebody
 
+    def prepare(self) -> None:
+        """Load what a report needs: there is going to be one."""
+        self._filing()
+
     def drain(self, timeout: float) -> None:
         """Wait until all reports are delivered, at most `timeout` seconds."""
         if self._filed is not None:

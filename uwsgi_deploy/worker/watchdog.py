@@ -248,6 +248,7 @@ class Watchdog:
         hit_at = deadlines.interrupted_at[core]
         if case.tried and hit_at >= case.tried:
             # The last one was raised, and the request still runs.
+            self._reporting().prepare()  # there may be no time for it at the hard instant
             case.hits, case.fails, case.tried = case.hits + 1, 0, 0.0
             case.next_try = hit_at + min(FIRST_REPEAT * 2.0 ** (case.hits - 1), LAST_REPEAT)
             if case.next_try > now:
@@ -265,6 +266,8 @@ class Watchdog:
             self._engine.interrupt(core, started)
         case.next_try = case.tried + min(FIRST_RETRY * 2.0**case.fails, LAST_RETRY)
         case.fails += 1
+        if case.fails > 1:
+            self._reporting().prepare()
 
     def _halt_calls(self, case: Case) -> None:
         """The exception does not come through: end what the request waits for, where its library can do that."""
