@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
@@ -41,13 +40,13 @@ def watch() -> None:
             event.listen(target, name, listener)
 
 
-def begin_statement(connection: Connection, _cursor: Any, statement: str, _values: Any, context: Any, _: bool) -> None:
+def begin_statement(connection: Connection, cursor: Any, statement: str, _values: Any, context: Any, _: bool) -> None:
     """A statement goes to the database."""
     notes = current_notes()
     if notes is not None:
         target = _target(connection.dialect, connection.engine.url.database)
-        stop = _stop_of(connection.connection.dbapi_connection)
-        setattr(context, CALL, notes.begin(Call("database", target, statement, monotonic(), stop=stop)))
+        call = Call("database", target, statement, monotonic(), stop=partial(_stop, cursor))
+        setattr(context, CALL, notes.begin(call))
 
 
 def end_statement(_connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
@@ -104,12 +103,13 @@ def _end(notes: RequestNotes | None, call: Call | None) -> None:
         sleep(0.01)  # what stops this statement must not come to the next one
 
 
-def _stop_of(driver: Any) -> Callable[[], object] | None:
-    """What ends a statement of this driver's connection from another thread; None for drivers that cannot."""
-    if hasattr(driver, "interrupt"):  # sqlite3
-        interrupt: Callable[[], object] = driver.interrupt
-        return interrupt
-    return partial(cancel_statement, driver) if hasattr(driver, "cancel") else None
+def _stop(cursor: Any) -> None:
+    """End a cursor's statement, from another thread, with drivers that can."""
+    driver: Any = getattr(cursor, "connection", None)
+    if driver is not None and hasattr(driver, "interrupt"):  # sqlite3
+        driver.interrupt()
+    else:
+        cancel_statement(driver)
 
 
 def _target(dialect: Any, database: str | None) -> str:
