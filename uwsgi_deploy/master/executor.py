@@ -229,10 +229,10 @@ class Executor:
             return  # the template ends at this moment; the policy asks again when its exit was seen
         worker = self._fleet.ordered(action.wid, action.bank, template.generation, self._now)
         self._resources.scoreboard.expect(worker.wid, worker.bank, template.generation)
+        follows_victim = self._fleet.slot(worker.wid).harakiri_count > 0
+        order = SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first, self._fleet.paused, follows_victim)
         try:
-            end.send(
-                channel.encode(SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first, self._fleet.paused))
-            )
+            end.send(channel.encode(order))
         except OSError:
             self._fleet.gone(worker)
 

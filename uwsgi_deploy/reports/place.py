@@ -90,7 +90,9 @@ def name_of(settings: Settings) -> str:
 
 
 def has_pending(directory: str) -> bool:
-    """Whether there may be reports that the application has not been told of."""
+    """Whether there may be reports that the application has not been told of. directory: empty for none."""
+    if not directory:
+        return False
     try:
         return any(PENDING in name for name in os.listdir(directory))
     except OSError:  # there was never one

@@ -47,13 +47,22 @@ _LAST_LOOK, _LOOK_AGAIN = 5.0, 0.01
 
 
 class Guard:
-    """See the module. Made with the worker; nothing is watched before `watch`. alone: there is no master."""
+    """See the module. Made with the worker; nothing is watched before `watch`. alone: there is no master.
+    expects_reports: see `worker.WorkerContext`."""
 
     def __init__(
-        self, settings: Settings, scoreboard: Scoreboard, wid: int, accounting: Accounting, *, alone: bool
+        self,
+        settings: Settings,
+        scoreboard: Scoreboard,
+        wid: int,
+        accounting: Accounting,
+        *,
+        alone: bool,
+        expects_reports: bool = True,
     ) -> None:
         self._settings, self._scoreboard, self._wid = settings, scoreboard, wid
         self._accounting, self._alone, self._born = accounting, alone, monotonic()
+        self._expects_reports = expects_reports
         self.deadlines = Deadlines(settings.harakiri, accounting.cores, log)
         if self.deadlines.routes.paths:
             accounting.use_routes(self.deadlines.limit_of_path)
@@ -86,7 +95,9 @@ class Guard:
         install(deadlines)
         os.register_at_fork(after_in_child=partial(install, None))  # a child of the application runs no request
         watchdog.start()
-        self._look_for_reports(engine)
+        if self._expects_reports:
+            watchdog.expect_reports()
+            self._look_for_reports(engine)
 
     def _look_for_reports(self, engine: Engine) -> None:
         """Deliver what a worker before this one was killed with."""
@@ -107,6 +118,8 @@ class Guard:
                 )
                 make = import_module("uwsgi_deploy.worker.reporting").Reporting
                 self._reporting = make(self._settings, log, evidence, aside=getattr(engine, "aside", None))
+                if self._watchdog is not None and not self._expects_reports:
+                    self._watchdog.expect_reports()  # where one request is late, others are
             return self._reporting
 
     def _tell_sentry(self) -> None:

@@ -37,6 +37,7 @@ from uwsgi_deploy.process.fork import fork_adopted
 from uwsgi_deploy.process.hooks import HookFailed, HookRunner
 from uwsgi_deploy.process.notify import forget_manager
 from uwsgi_deploy.process.pages import forget_mapped_files
+from uwsgi_deploy.reports.place import has_pending, place_of
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker import channel
@@ -76,12 +77,14 @@ class TemplateContext:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What workers are forked with. application: None with lazy-apps. ballast: see there, only to be kept."""
+    """What workers are forked with. application: None with lazy-apps. ballast: see there, only to be kept. reports:
+    the directory where reports of late requests are kept, if any."""
 
     application: Application | None
     api: Api
     prepared: Prepared
     ballast: list[object]
+    reports: str
 
 
 def run_template(context: TemplateContext) -> int:
@@ -126,7 +129,8 @@ def run_template(context: TemplateContext) -> int:
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
     forget_mapped_files()
-    inheritance = Inheritance(application, api, prepared, fill_pools())
+    place = place_of(context.settings, os.environ)
+    inheritance = Inheritance(application, api, prepared, fill_pools(), "" if place is None else place.directory)
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
     _obey(context, inheritance)
@@ -231,14 +235,20 @@ def _obey_orders(context: TemplateContext, inheritance: Inheritance) -> None:
 
 
 def _spawn(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> Spawned | SpawnFailed:
+    # Looked up here, because what a worker does costs memory in each of them.
+    expects_reports = order.follows_victim or has_pending(inheritance.reports)
     try:
-        pid = fork_adopted(lambda: _live_as_worker(context, inheritance, order), reset=signals.LIFE)
+        pid = fork_adopted(
+            lambda: _live_as_worker(context, inheritance, order, expects_reports=expects_reports), reset=signals.LIFE
+        )
     except OSError as error:
         return SpawnFailed(order.serial, error.strerror or str(error))
     return Spawned(order.serial, pid)
 
 
-def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: SpawnWorker) -> int:
+def _live_as_worker(
+    context: TemplateContext, inheritance: Inheritance, order: SpawnWorker, *, expects_reports: bool
+) -> int:
     """From the fork to the exit of a worker process."""
     _part_from_siblings()
     settings, application, api = context.settings, inheritance.application, inheritance.api
@@ -276,6 +286,7 @@ def _live_as_worker(context: TemplateContext, inheritance: Inheritance, order: S
         context.master_pid,
         inheritance.prepared,
         is_first=order.is_first,
+        expects_reports=expects_reports,
         held=order.held,
         after_request=api.hook(uwsgi_module.AFTER_REQUEST),
     )

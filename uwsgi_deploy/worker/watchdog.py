@@ -41,7 +41,7 @@ FIRST_RETRY, LAST_RETRY = 0.005, 0.15
 FIRST_REPEAT, LAST_REPEAT = 0.5, 2.0
 # Calls that can be ended from outside are so when the exception has not come through them for so long.
 HALT_AFTER = 0.3
-# When it is looked whether a worker before this one has left reports, seconds after this one's birth: successors are
+# When it is looked whether other workers have left reports, in seconds from the time there may be some: successors are
 # born while those whom they follow still live, and these may be killed before they have told everybody.
 LEFT_REPORTS = (2.0, 5.0, 15.0)
 # How much later than this thread faulthandler's watchdog acts.
@@ -76,7 +76,7 @@ class Watchdog:
 
     reporting: gives what is loaded for the first late request. give_up: answers in the place of a request that does not
     end, on this thread; part: sees to it that the worker is replaced then. record: the worker's in the scoreboard.
-    alone: there is no master. look_for_reports: called at the instants of `LEFT_REPORTS`; returns at once.
+    alone: there is no master. look_for_reports: see `expect_reports`; returns at once.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class Watchdog:
         alone: bool,
         look_for_reports: Callable[[], object] | None = None,
     ) -> None:
-        self._look_for_reports, born = look_for_reports, monotonic()
-        self._looks_for_reports = [born + after for after in LEFT_REPORTS] if look_for_reports is not None else []
+        self._look_for_reports = look_for_reports
+        self._looks_for_reports: list[float] = []
         self._deadlines, self._engine, self._reporting = deadlines, engine, reporting
         self._grace, self._give_up, self._part = grace, give_up, part
         self._record, self._alone = record, alone
@@ -113,6 +113,12 @@ class Watchdog:
                 # The thread may come to run after a request that holds the interpreter.
                 self._act_at_the_latest(self._shortest + self._grace)
             start_new_thread(self._run, ())
+
+    def expect_reports(self) -> None:
+        """Look for reports at the instants of `LEFT_REPORTS` from now on."""
+        now = monotonic()
+        self._looks_for_reports = [now + after for after in LEFT_REPORTS]
+        self.wake(now + LEFT_REPORTS[0])
 
     def wake(self, instant: float) -> None:
         """Something may be due at this instant, monotonic seconds. From any thread."""

@@ -60,7 +60,7 @@ _ACCEPT_ALONE = 32
 class WorkerContext:
     """What a worker is told at its birth. master_pid is None without a master; is_first, held: see
     `channel.SpawnWorker`; after_request: what the application wants to be called after each request
-    (`uwsgi.after_req_hook`)."""
+    (`uwsgi.after_req_hook`). expects_reports: processes that ended may have left reports for this one to deliver."""
 
     settings: Settings
     listeners: tuple[Listener, ...]
@@ -71,6 +71,7 @@ class WorkerContext:
     is_first: bool = True
     held: bool = False
     after_request: Callable[[], object] | None = None
+    expects_reports: bool = True
 
 
 def run_worker(context: WorkerContext, application: Application) -> int:
@@ -86,7 +87,12 @@ class Worker:
         self._context, self._settings, self._application = context, settings, application
         self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
         self._guard = Guard(
-            settings, context.scoreboard, context.wid, self._accounting, alone=context.master_pid is None
+            settings,
+            context.scoreboard,
+            context.wid,
+            self._accounting,
+            alone=context.master_pid is None,
+            expects_reports=context.expects_reports,
         )
         self._deadlines = self._guard.deadlines
         self._delivery = replace(context.prepared.delivery, phases=self._deadlines.records.phases)

@@ -25,7 +25,7 @@ from uwsgi_deploy.worker import injection
 from uwsgi_deploy.worker.deadlines import Deadlines, is_interruptible
 from uwsgi_deploy.worker.evidence import Evidence
 from uwsgi_deploy.worker.reporting import Reporting
-from uwsgi_deploy.worker.watchdog import FIRST_REPEAT, PULSE, Watchdog
+from uwsgi_deploy.worker.watchdog import FIRST_REPEAT, LEFT_REPORTS, PULSE, Watchdog
 from uwsgi_deploy.wsgi.failures import Failures
 from uwsgi_deploy.wsgi.lifecycle import CUT, SERVED, TAKEN, TIMED_OUT, handle_request
 from uwsgi_deploy.wsgi.response import Delivery, Response
@@ -567,3 +567,20 @@ def test_the_thread_is_woken_by_a_nearer_deadline_only() -> None:
 def test_signals_between_master_and_workers_are_all_different() -> None:
     numbers = [signals.INTERRUPT, stack_dump.DUMP_SIGNAL, stack_dump.GREENLETS_SIGNAL, *signals.HANDLED]
     assert len(set(numbers)) == len(numbers)
+
+
+# --- reports that others have left ------------------------------------------------------------------------------------
+
+
+def test_left_reports_are_looked_for_only_where_there_may_be_some() -> None:
+    bench, looked = Bench(), list[float]()
+    watchdog = bench.watchdog
+    watchdog._look_for_reports = lambda: looked.append(0.0)
+    now = time.monotonic()
+    assert watchdog._run_errand(now + 1000.0) == inf
+    watchdog.expect_reports()
+    assert watchdog._run_errand(now) == pytest.approx(now + LEFT_REPORTS[0], abs=1.0)
+    assert not looked
+    assert watchdog._run_errand(now + LEFT_REPORTS[0] + 1.0) == pytest.approx(now + LEFT_REPORTS[1], abs=1.0)
+    assert watchdog._run_errand(now + 1000.0) == inf
+    assert len(looked) == 2
