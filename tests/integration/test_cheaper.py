@@ -164,13 +164,15 @@ def test_a_reload_while_a_worker_leaves() -> None:
 
 def test_a_worker_that_harakiri_kills_is_replaced() -> None:
     """It has not become needless by that; and nobody is started instead of one that is."""
-    options = ("-p", "3", "--cheaper", "1", "--cheaper-initial", "2", "--cheaper-algo", "manual", "--harakiri", "1")
-    with ServerProcess(*PID, *options) as server, server.connect(timeout=30) as client:
-        client.send(b"GET /slow?60 HTTP/1.1\r\nHost: test\r\n\r\n")
-        assert client.ended()
+    cheaper = ("-p", "3", "--cheaper", "1", "--cheaper-initial", "2", "--cheaper-algo", "manual")
+    harakiri = ("--harakiri", "0.5", "--harakiri-graceful-timeout", "0.3", "--harakiri-dir", "off")
+    options = ("--http-socket", "127.0.0.1:0", "--module", "held", *cheaper, *harakiri)
+    with ServerProcess(*options) as server, server.connect(timeout=30) as client:
+        client.send(b"GET /hold HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert client.receive().status == 504
         server.wait_for_log(r"^Respawned uWSGI worker \d", timeout=30)
         assert workers(server) == 2
-        assert server.get("/").body == b"hello\n"
+        assert server.get("/").status == 200
 
 
 def test_memory_limit_stops_workers() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import ConnectionEnded, RawClient
+from tests.support.readable import readable_launcher
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.protocol.uwsgi import encode_variables
@@ -236,7 +237,8 @@ def test_disable_logging() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_server_that_changed_its_user() -> None:
     """The kernel closes processes that were root to all others: the workers let their master in."""
-    with ServerProcess(*HTTP, "--uid", "nobody") as server, server.connect(timeout=30) as client:
+    server = ServerProcess(*HTTP, "--uid", "nobody", launcher=readable_launcher())
+    with server, server.connect(timeout=30) as client:
         client.send(ask("/hold"))
         assert client.receive().status == 504
         assert "pidfd_getfd" not in server.log

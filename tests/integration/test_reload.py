@@ -552,7 +552,7 @@ def application(environ, start_response):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who has no other process")
 def test_fork_refused(tmp_path: Path) -> None:
     """EAGAIN: to the new template, or to the child that reads the configuration. A verdict, and who serves stays."""
-    options = (*HTTP, "--module", "app", "--pythonpath", ".", "--uid", "54399", "--limit-nproc", "4")
+    options = (*HTTP, "--module", "app", "--pythonpath", ".", "--uid", "54399", "--limit-nproc", "5")
     server = ServerProcess(*options, launcher=readable_launcher())
     (server.directory / "app.py").write_text(FORKING)
     with server:

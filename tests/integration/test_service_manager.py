@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -194,9 +195,8 @@ def activated(
     sockets: dict[str, socket.socket], *options: str, launcher: tuple[str, ...] = LAUNCHER
 ) -> Iterator[subprocess.Popen[str]]:
     """A server that was given open sockets (by name), when it is ready or has ended."""
-    # High numbers, so that putting one at 3 does not overwrite the next.
-    passed = [os.dup(end.fileno()) for end in sockets.values()]
-    high = [os.dup2(fd, 60 + index) for index, fd in enumerate(passed)]
+    # High numbers that are free, so that putting one at 3 does not overwrite the next.
+    high = [fcntl.fcntl(end.fileno(), fcntl.F_DUPFD, 60) for end in sockets.values()]
     names = {"LISTEN_FDNAMES": ":".join(sockets)} if any(sockets) else {}
     environment = {**ServerProcess().environment, **names, **{f"FD{i}": str(fd) for i, fd in enumerate(high)}}
     process = subprocess.Popen(
@@ -207,7 +207,7 @@ def activated(
         stderr=subprocess.PIPE,
         text=True,
     )
-    for fd in (*passed, *high):
+    for fd in high:
         os.close(fd)
     assert process.stderr is not None
     lines: list[str] = []
