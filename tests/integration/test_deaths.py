@@ -227,6 +227,29 @@ def reload_wholly(server: ServerProcess, before: set[int]) -> None:
     assert ask_pid(server) in workers_of(server)
 
 
+EARLY = """
+import os, signal
+from hello import application
+install = signal.signal
+
+def and_send(number, handler):
+    former = install(number, handler)
+    if number == signal.SIGTERM and getattr(handler, "__name__", "") == "_noted_leave":
+        os.kill(os.getpid(), number)
+    return former
+
+signal.signal = and_send
+"""
+
+
+def test_a_worker_heeds_a_signal_that_comes_while_it_installs_its_handlers() -> None:
+    """The server is stopped when a worker is just being born: it must not serve for ever."""
+    server = ServerProcess(*HTTP, "--module", "early", "--pythonpath", ".", "--master=false", wait=False)
+    (server.directory / "early.py").write_text(EARLY)
+    with server:
+        assert server.wait_end() == 0
+
+
 # --- the master -------------------------------------------------------------------------------------------------------
 
 

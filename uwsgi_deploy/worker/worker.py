@@ -331,6 +331,8 @@ class Worker:
         SIGQUIT ends the process at once. An application may have put handlers of its own in place before the fork.
         """
         receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # First of all: a signal that comes between a handler and this would be heeded by nobody.
+        signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         alone = self._context.master_pid is None
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._noted_leave)
@@ -340,7 +342,6 @@ class Worker:
             signal.signal(signal.SIGTERM, self._noted_end)
         signal.signal(signal.SIGQUIT, self._abandon if alone else _leave_at_once)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `_end_with_master`; only the main thread can see to it
-        signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
         self._reactor.watch(receiver, lambda: self._on_signals(os.read(receiver, 64)))
 
     def _end_conversations(self) -> None:
