@@ -138,7 +138,8 @@ CALLS = ("db", "calls")
 FIRST = ("request", "timing", "repeats", "concurrency")
 """Parts that are read most; the others follow as they stand in the report."""
 TITLES = {"db": "Databases", "concurrency": "Other requests"}
-LIBRARIES = re.compile(r"^.*/(?:(?:site|dist)-packages|lib/python3\.\d+)/")
+# The server's own packages may be installed in place.
+LIBRARIES = re.compile(r"^.*/(?:(?:site|dist)-packages|lib/python3\.\d+)/|^.*/(?=(?:uwsgi_deploy|django_integration)/)")
 EMPTY: tuple[object, ...] = (None, "", [], {})
 
 

@@ -61,7 +61,12 @@ def _is_installed(frame: Frame) -> bool:
 
 
 def library_name(frame: Frame) -> str:
-    """The file as its library calls it: `psycopg/cursor.py`, `threading.py`; empty where it is no library's."""
+    """The file as its library calls it: `psycopg/cursor.py`, `threading.py`; empty where it is no library's.
+
+    The server's own is one, also where it is installed in place.
+    """
+    if is_server(frame):
+        return frame.file.removeprefix(_PACKAGES)
     for place in _INSTALLED:
         _, found, name = frame.file.rpartition(place)
         if found:
