@@ -112,7 +112,7 @@ def test_reload_keeps_the_number_of_workers() -> None:
 
 def test_more_and_fewer_by_verb() -> None:
     """`workers add` and `workers remove`, with the answer for whoever typed it."""
-    with ServerProcess(*PID, "--pidfile", "app.pid", "-p", "3", "--cheaper", "1") as server:
+    with ServerProcess(*PID, "--pidfile", "app.pid", "-p", "3", "--cheaper", "1", "--cheaper-algo", "manual") as server:
         result = verb(server, "workers", "add", "2")
         assert (result.returncode, result.stdout) == (0, "starting workers 2, 3\n")
         wait_until(lambda: workers(server) == 3, timeout=30, what="three workers")

@@ -226,7 +226,7 @@ def test_drain_ends_what_runs_and_frees_the_port(engine: tuple[str, ...]) -> Non
     """The request that runs is answered; another server can listen there; the master tells it and waits for the end."""
     with ServerProcess(*HELLO, "-p", "2", *engine) as server:
         with dialled(server) as client:
-            client.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: test\r\n\r\n")
+            client.sendall(b"GET /slow?6 HTTP/1.1\r\nHost: test\r\n\r\n")
             wait_until(lambda: "busy" in verb(server, "status").stdout, 30)
             told(server, "drain")
             assert status(server)["state"] == "draining"
