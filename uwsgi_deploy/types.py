@@ -39,6 +39,7 @@ class Protocol(Enum):
 
     HTTP = "http"
     UWSGI = "uwsgi"
+    SCGI = "scgi"
 
 
 AsWritten: TypeAlias = tuple[tuple[str, str | None], ...]

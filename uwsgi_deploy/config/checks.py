@@ -272,7 +272,7 @@ def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def require_socket(settings: Settings) -> None:
     """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
-    if not settings.sockets.http_socket and not settings.sockets.socket:
+    if not any(settings.sockets.addresses.values()):
         raise ConfigError(
             "configuration",
             "the -s/--socket option is missing: there is no address to listen on",

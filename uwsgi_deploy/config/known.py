@@ -34,7 +34,7 @@ NOT_YET: Mapping[str, str] = {
         rawrouter sslrouter""",
     "more protocols and sockets": """
         protocol socket-protocol https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-socket fastcgi-nph-socket
-        scgi-socket scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
+        scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
         https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
         socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
         no-fd-passing safe-fd fd-safe enable-proxy-protocol remap-modifier allowed-modifiers skip-zero honour-stdin""",

@@ -21,6 +21,7 @@ LATE = (
     *("uwsgi_deploy.worker.evidence", "uwsgi_deploy.worker.reporting", "uwsgi_deploy.worker.substitute"),
     *("uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.sinks.hook"),
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
+    *("uwsgi_deploy.protocol.scgi", "uwsgi_deploy.net.cgi_connection"),
 )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from select import EPOLLEXCLUSIVE, EPOLLIN
 from typing import Any, NamedTuple, TypeAlias
 
+from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.protocol.messages import Codec
 
 _PAUSE = 0.5
@@ -44,14 +45,15 @@ class Siblings:
 
 
 class Endpoint(NamedTuple):
-    """A listening socket and what its clients speak."""
+    """A listening socket and what its clients speak. kind: what their connections are, which frames the answers."""
 
     socket: socket.socket
     codec: Codec
+    kind: type[Connection] = Connection
 
 
-# Takes over a new connection: descriptor (non-blocking), peer address, codec.
-Admit: TypeAlias = Callable[[int, Any, Codec], None]
+# Takes over a new connection: descriptor (non-blocking), peer address, codec, kind.
+Admit: TypeAlias = Callable[[int, Any, Codec, type[Connection]], None]
 
 
 class Acceptor:
@@ -198,7 +200,7 @@ class Acceptor:
                 self._pause(now)
             return False  # or a connection that was already in trouble (accept(2)): the next round tries again
         os.set_blocking(fd, False)
-        self._admit(fd, address, endpoint.codec)
+        self._admit(fd, address, endpoint.codec, endpoint.kind)
         return True
 
     def _pause(self, now: float) -> None:

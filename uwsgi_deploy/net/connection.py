@@ -237,6 +237,10 @@ class Connection:
         if not self.wait(self.fd, POLLOUT, self.send_timeout):
             raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
 
+    def whole(self, response: bytes) -> bytes:
+        """A whole response as it goes over the wire of this connection, for those who write on the descriptor."""
+        return response
+
     # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------
 
     def receive(self, size: int, timeout: float) -> bytes:

@@ -164,10 +164,10 @@ class Reactor:
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
-    def admit(self, fd: int, address: Any, codec: Codec) -> None:
+    def admit(self, fd: int, address: Any, codec: Codec, kind: type[Connection] = Connection) -> None:
         """Take over a connection: a non-blocking descriptor, the peer's address, what it speaks."""
         limits = self._limits
-        connection = Connection(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
+        connection = kind(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
         connection.deadline = self.now + limits.header_timeout
         self.connections[fd] = connection
         # The kernel deferred the accept until there is something to read, or the client is quick: saves a round.

@@ -22,7 +22,7 @@ _FIELD = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
 )
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?")
-_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -233,7 +233,7 @@ def body_length(fields: dict[str, str]) -> int:
         return CHUNKED
     if length is None:
         return UPGRADE if "HTTP_UPGRADE" in fields and wants_upgrade(fields) else 0
-    if not _LENGTH.fullmatch(length):
+    if not LENGTH.fullmatch(length):
         raise ProtocolError(400, "an invalid Content-Length")
     return int(length)
 

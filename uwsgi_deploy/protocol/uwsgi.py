@@ -17,7 +17,7 @@ _WSGI = 0
 _WSGI_CUT_SCRIPT_NAME = 30
 # Variables that would make uWSGI load code, change directories or set process variables for whoever can reach the
 # socket. They are dropped here: nothing below may act on them by accident.
-_NEVER_OBEYED = frozenset(
+NEVER_OBEYED = frozenset(
     {
         "UWSGI_FILE",
         "UWSGI_SCRIPT",
@@ -34,7 +34,7 @@ _NEVER_OBEYED = frozenset(
         "HTTP_PROXY",
     }
 )
-_REQUIRED = {
+REQUIRED = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
     "PATH_INFO": "",
@@ -49,7 +49,7 @@ class UwsgiCodec:
     __slots__ = ("_base", "_max_head")
 
     def __init__(self, base: Environ, *, max_head: int) -> None:
-        self._base: dict[str, Any] = {**base, **_REQUIRED}
+        self._base: dict[str, Any] = {**base, **REQUIRED}
         self._max_head = max_head
 
     def decode(self, data: bytes) -> RequestHead | None:
@@ -69,7 +69,7 @@ class UwsgiCodec:
         environ = {**self._base, **variables}
         if modifier1 == _WSGI_CUT_SCRIPT_NAME:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
-        environ["wsgi.url_scheme"] = _scheme(environ)
+        environ["wsgi.url_scheme"] = scheme_of(environ)
         return environ, _HEADER_SIZE + size, _body(environ), False, _facts(len(variables), size)
 
 
@@ -90,7 +90,7 @@ def decode_variables(block: bytes) -> dict[str, str]:
         if at > end:
             raise ProtocolError(400, "a uwsgi packet with a lying value length")
         name = text[start:middle]
-        if name not in _NEVER_OBEYED:
+        if name not in NEVER_OBEYED:
             variables[name] = text[value_start:at]
     return variables
 
@@ -110,7 +110,7 @@ def _prefixed(text: str) -> bytes:
     return len(data).to_bytes(2, "little") + data
 
 
-def _scheme(environ: Environ) -> str:
+def scheme_of(environ: Environ) -> str:
     """What the web server in front says: it alone speaks this protocol, so its HTTPS and UWSGI_SCHEME are trusted."""
     if scheme := environ.get("UWSGI_SCHEME"):
         return str(scheme)

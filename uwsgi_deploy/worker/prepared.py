@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from uwsgi_deploy.config.settings import HookSettings, Settings
 from uwsgi_deploy.net.acceptor import Endpoint
@@ -11,11 +12,18 @@ from uwsgi_deploy.net.connection import Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.protocol.http1 import Http1Codec
-from uwsgi_deploy.protocol.messages import Codec
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.response import Delivery
+
+# Codec and kind of connection of the protocols whose modules only their users load.
+LATE = {
+    Protocol.SCGI: (
+        ("uwsgi_deploy.protocol.scgi", "ScgiCodec"),
+        ("uwsgi_deploy.net.cgi_connection", "CgiConnection"),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     """Make what workers share; nothing of it is a process's own yet."""
     http = settings.http
     return Prepared(
-        endpoints=tuple(Endpoint(listener.socket, _codec(listener, settings)) for listener in listeners),
+        endpoints=tuple(_endpoint(listener, settings) for listener in listeners),
         limits=Limits(
             header_timeout=http.header_timeout,
             body_timeout=http.body_timeout,
@@ -49,7 +57,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     )
 
 
-def _codec(listener: Listener, settings: Settings) -> Codec:
+def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
     limits = settings.http
     deployment = Deployment(
         multithread=settings.cores > 1,
@@ -58,7 +66,11 @@ def _codec(listener: Listener, settings: Settings) -> Codec:
     )
     base = base_environ(listener.server_name, listener.server_port, deployment)
     if listener.protocol is Protocol.UWSGI:
-        return UwsgiCodec(base, max_head=limits.buffer_size)
-    return Http1Codec(
+        return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size))
+    if listener.protocol in LATE:
+        codec, kind = (getattr(import_module(module), name) for module, name in LATE[listener.protocol])
+        return Endpoint(listener.socket, codec(base, max_head=limits.buffer_size), kind)
+    codec = Http1Codec(
         base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
     )
+    return Endpoint(listener.socket, codec)

@@ -13,6 +13,7 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -27,6 +28,8 @@ from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
 from uwsgi_deploy.launch import Launch
 
+# Options whose clients are web servers, to what they speak.
+SCHEMES = {"socket": "uwsgi", "scgi-socket": "scgi"}
 UNRECOGNIZED = "unrecognized arguments: "
 
 
@@ -122,8 +125,8 @@ class Command(BaseCommand):
         """uwsgi.W001 for addresses that the system check could not know, from the command line or a file."""
         if checks.check_exposure():
             return  # it has been said
-        sockets = launch.settings.sockets
-        for message in checks.debug_exposed((*sockets.http_socket, *sockets.socket)):
+        everywhere = chain.from_iterable(launch.settings.sockets.addresses.values())
+        for message in checks.debug_exposed(everywhere):
             if not message.is_silenced():
                 self.stderr.write(str(message), self.style.WARNING)
 
@@ -140,8 +143,9 @@ class Command(BaseCommand):
         """Runserver's lines."""
         workers, sockets = launch.settings.workers, launch.settings.sockets
         places = [
-            *(addresses.describe(address) for address in sockets.http_socket),
-            *(addresses.describe(address, "uwsgi") for address in sockets.socket),
+            addresses.describe(address, SCHEMES.get(name, "http"))
+            for name, each in sockets.addresses.items()
+            for address in each
         ]
         cores = (
             f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"

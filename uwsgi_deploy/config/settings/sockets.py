@@ -21,6 +21,7 @@ class SocketSettings:
         "-s",
         help="Listen for the uwsgi protocol (nginx's uwsgi_pass) on this address. Repeatable.",
     )
+    scgi_socket: tuple[str, ...] = option((), help="Listen for SCGI (nginx's scgi_pass) on this address. Repeatable.")
     chmod_socket: Mode = option(
         0o660, "chmod", "-C", optional_value="666", help="Mode of Unix sockets, three octal digits."
     )
@@ -34,3 +35,8 @@ class SocketSettings:
     defer_accept: bool = option(
         True, inverse=("no-defer-accept",), help="Let the kernel hold TCP connections back until they carry data."
     )
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """All addresses to listen on, by the name of the option that has them."""
+        return {"http-socket": self.http_socket, "socket": self.socket, "scgi-socket": self.scgi_socket}
