@@ -15,6 +15,7 @@ TITLES: Mapping[str, str] = {
     "workers": "Processes and threads",
     "gevent": "Green threads (gevent)",
     "http": "Requests and timeouts",
+    "proxies": "Proxies in front",
     "logs": "Logging",
     "identity": "Identity and files",
     "reload": "Reloading",

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
@@ -46,6 +47,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_harakiri(settings, origins)
     settings = _check_reports(settings, origins, warn)
     _warn_of_shown_exceptions(settings, origins, warn)
+    _check_proxies(settings, origins, warn)
     _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
@@ -212,6 +214,27 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
     for step in steps(settings.hooks, Phase.POST_JAIL):
         if not settings.identity.chroot:
             warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
+
+
+# Loaded by those who trust a proxy only.
+_TRUSTED = "uwsgi_deploy.config.trusted"
+
+
+def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    proxies = settings.proxies
+    if not proxies.trusted_proxies:
+        if origin := origins.get("trusted-proxy-headers"):
+            warn(f"{origin}: 'trusted-proxy-headers' has no effect without 'trusted-proxies'")
+        return
+    trusted = import_module(_TRUSTED)
+    for name, read, value in (
+        ("trusted-proxies", trusted.trusted_in, proxies.trusted_proxies),
+        ("trusted-proxy-headers", trusted.headers_in, proxies.trusted_proxy_headers),
+    ):
+        try:
+            read(value)
+        except ValueError as error:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
 
 
 _PRIORITY = re.compile(r"[+-]?\d{1,2}")

@@ -45,11 +45,15 @@ class Siblings:
 
 
 class Endpoint(NamedTuple):
-    """A listening socket and what its clients speak. kind: what their connections are, which frames the answers."""
+    """A listening socket and what its clients speak. kind: what their connections are, which frames the answers.
+
+    meet: makes the codec of each client from the listener's and the client's address, where that matters.
+    """
 
     socket: socket.socket
     codec: Codec
     kind: type[Connection] = Connection
+    meet: Callable[[Codec, Any], Codec] | None = None
 
 
 # Takes over a new connection: descriptor (non-blocking), peer address, codec, kind.
@@ -200,7 +204,8 @@ class Acceptor:
                 self._pause(now)
             return False  # or a connection that was already in trouble (accept(2)): the next round tries again
         os.set_blocking(fd, False)
-        self._admit(fd, address, endpoint.codec, endpoint.kind)
+        _, codec, kind, meet = endpoint
+        self._admit(fd, address, codec if meet is None else meet(codec, address), kind)
         return True
 
     def _pause(self, now: float) -> None:

@@ -201,6 +201,11 @@ def parse_request_line(line: bytes) -> RequestLine:
     )
 
 
+def is_host(text: str) -> bool:
+    """Whether this is a host, perhaps with a port, as the Host field has it (RFC 9110 §7.2)."""
+    return bool(text) and text[0] != ":" and _HOST.fullmatch(text) is not None
+
+
 def unquote(path: bytes) -> bytes:
     """Percent-decode (RFC 3986 §2.1); what is no escape stays. urllib's would cost every process its modules."""
     return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from uwsgi_deploy.config.settings import HookSettings, Settings
 from uwsgi_deploy.net.acceptor import Endpoint
@@ -12,6 +13,7 @@ from uwsgi_deploy.net.connection import Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.protocol.http1 import Http1Codec
+from uwsgi_deploy.protocol.messages import Codec
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
@@ -41,9 +43,9 @@ class Prepared:
 
 def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     """Make what workers share; nothing of it is a process's own yet."""
-    http = settings.http
+    http, meet = settings.http, _meet(settings)
     return Prepared(
-        endpoints=tuple(_endpoint(listener, settings) for listener in listeners),
+        endpoints=tuple(_endpoint(listener, settings)._replace(meet=meet) for listener in listeners),
         limits=Limits(
             header_timeout=http.header_timeout,
             body_timeout=http.body_timeout,
@@ -55,6 +57,18 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
         delivery=Delivery(Flusher(), raise_write_errors=not http.disable_write_exception),
         has_hooks=settings.hooks != HookSettings(),
     )
+
+
+def _meet(settings: Settings) -> Callable[[Codec, Any], Codec] | None:
+    """How a codec learns from which proxy a connection comes; None when none is trusted. Loaded only then."""
+    proxies = settings.proxies
+    if not proxies.trusted_proxies:
+        return None
+    words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
+    trusted = words.trusted_in(proxies.trusted_proxies)
+    trust = rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
+    meet: Callable[[Codec, Any], Codec] = rules.Forwarded(trust, words.headers_in(proxies.trusted_proxy_headers)).wrap
+    return meet
 
 
 def _endpoint(listener: Listener, settings: Settings) -> Endpoint:

@@ -14,6 +14,7 @@ from uwsgi_deploy.config.settings.hooks import HookSettings
 from uwsgi_deploy.config.settings.http import HttpSettings
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.config.settings.logs import LogSettings
+from uwsgi_deploy.config.settings.proxies import ProxySettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.reports import ReportSettings
@@ -34,6 +35,7 @@ class Settings:
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    proxies: ProxySettings = field(default_factory=ProxySettings)
     logs: LogSettings = field(default_factory=LogSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     reload: ReloadSettings = field(default_factory=ReloadSettings)
@@ -69,6 +71,7 @@ __all__ = [
     "HttpSettings",
     "IdentitySettings",
     "LogSettings",
+    "ProxySettings",
     "RecyclingSettings",
     "ReloadSettings",
     "ReportSettings",
