@@ -49,6 +49,17 @@ class ProtocolError(ServerError):
         super().__init__(f"{status}: {detail}")
 
 
+class Aside(Exception):
+    """What a peer sent is no request, and answered with `reply` (b"": not at all). `rest` is what it sent besides.
+
+    goes_on: whether the connection waits for a request afterwards.
+    """
+
+    def __init__(self, reply: bytes, rest: bytes, *, goes_on: bool) -> None:
+        self.reply, self.rest, self.goes_on = reply, rest, goes_on
+        super().__init__()
+
+
 class RequestBodyError(OSError):
     """Reading `wsgi.input` failed: if the application does not handle it, the answer is `status` (408, 400 or 413)."""
 

@@ -40,6 +40,7 @@ class Protocol(Enum):
     HTTP = "http"
     UWSGI = "uwsgi"
     SCGI = "scgi"
+    FASTCGI = "fastcgi"
 
 
 AsWritten: TypeAlias = tuple[tuple[str, str | None], ...]

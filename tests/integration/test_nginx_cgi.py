@@ -1,4 +1,4 @@
-"""Behind a real nginx with the files of parameters that it comes with: `scgi_pass`, over TCP and a Unix socket."""
+"""Behind a real nginx with the files of parameters that it comes with: `scgi_pass` and `fastcgi_pass`, kept or not."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ pytestmark = pytest.mark.skipif(
     NGINX is None or not (STOCK / "scgi_params").exists(), reason="nginx with its files of parameters is not installed"
 )
 
-WAYS = ("scgi-tcp", "scgi-unix")
+WAYS = ("scgi-tcp", "scgi-unix", "fastcgi-tcp", "fastcgi-unix", "fastcgi-kept")
 SERVER = """
+    upstream {way}-servers {{ server {address}; {keeping} }}
     server {{
         listen unix:{folder}/{way}.nginx;
         include {stock}/{kind}_params;
-        location / {{ {kind}_pass {address}; }}
+        {kept}
+        location / {{ {kind}_pass {way}-servers; }}
         location /unbuffered/ {{
             {kind}_request_buffering off;
             {kind}_buffering off;
             rewrite ^/unbuffered(/.*)$ $1 break;
-            {kind}_pass {address};
+            {kind}_pass {way}-servers;
         }}
     }}
 """
@@ -75,7 +77,9 @@ def configure(folder: Path, server: ServerProcess) -> None:
     servers = []
     for way in WAYS:
         address = f"127.0.0.1:{next(ports)[1]}" if way.endswith("tcp") else f"unix:{folder}/{way}.sock"
-        servers.append(SERVER.format(way=way, address=address, folder=folder, kind=kind(way), stock=STOCK))
+        keeping, kept = ("keepalive 4;", "fastcgi_keep_conn on;") if way.endswith("kept") else ("", "")
+        names = {"way": way, "kind": kind(way), "keeping": keeping, "kept": kept}
+        servers.append(SERVER.format(address=address, folder=folder, stock=STOCK, **names))
     user = "user root;" if os.getuid() == 0 else ""
     text = CONFIGURATION.format(folder=folder, parameters="/dev/null", servers="".join(servers), user=user)
     (folder / "nginx.conf").write_text(text)
@@ -145,9 +149,9 @@ def test_statuses(site: Site, way: str) -> None:
     assert site.ask(way, request("/status/204%20No%20Content")).status == 204
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "scgi-unix"])
+@pytest.mark.parametrize("way", ["scgi-tcp", "fastcgi-tcp"])
 def test_cut_response_is_not_whole(site: Site, way: str) -> None:
-    """The end of an SCGI response is that of the connection; a Unix socket knows no other end than an orderly one."""
+    """A Unix socket knows no end but an orderly one, and nginx does not look whether a FastCGI response had its end."""
     assert not site.ask(way, request("/unbuffered/error/replaced-late")).whole
 
 

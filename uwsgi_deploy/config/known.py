@@ -33,7 +33,7 @@ NOT_YET: Mapping[str, str] = {
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
         rawrouter sslrouter""",
     "more protocols and sockets": """
-        protocol socket-protocol https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-socket fastcgi-nph-socket
+        https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-nph-socket
         scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
         https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
         socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool

@@ -62,7 +62,10 @@ def response(status: int, text: str, *, method: str, retry_after: int = 0) -> by
 
 
 # Protocols in which a response is not what HTTP has, to who translates it.
-_TRANSLATORS = {Protocol.SCGI: ("uwsgi_deploy.protocol.cgi", "as_cgi")}
+_TRANSLATORS = {
+    Protocol.SCGI: ("uwsgi_deploy.protocol.cgi", "as_cgi"),
+    Protocol.FASTCGI: ("uwsgi_deploy.protocol.fastcgi", "whole_response"),
+}
 
 
 def translate(data: bytes, connection: socket.socket, listeners: Sequence[Listener]) -> bytes:

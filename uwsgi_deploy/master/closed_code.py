@@ -22,6 +22,7 @@ LATE = (
     *("uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.sinks.hook"),
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
     *("uwsgi_deploy.protocol.scgi", "uwsgi_deploy.net.cgi_connection"),
+    *("uwsgi_deploy.protocol.fastcgi", "uwsgi_deploy.net.fastcgi_connection"),
 )
 
 

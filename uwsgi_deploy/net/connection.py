@@ -18,9 +18,10 @@ from select import POLLIN, POLLOUT
 from socket import SHUT_RD, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
 from typing import Any, BinaryIO
 
-from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.body import IncomingBody
-from uwsgi_deploy.protocol.messages import Codec, Environ, Facts
+from uwsgi_deploy.protocol.framing import BodyDecoder, ChunkedDecoder
+from uwsgi_deploy.protocol.messages import CHUNKED, Codec, Environ, Facts
 
 # Waits until a descriptor is ready for the events (poll's constants): (fd, events, seconds) -> False after the time.
 Wait = Callable[[int, int, float], bool]
@@ -118,6 +119,9 @@ class Connection:
         "wait",
         "writable",
     )
+
+    # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
+    has_ends = False
 
     def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
         self.fd = fd
@@ -240,6 +244,32 @@ class Connection:
     def whole(self, response: bytes) -> bytes:
         """A whole response as it goes over the wire of this connection, for those who write on the descriptor."""
         return response
+
+    def answer_aside(self, aside: Aside) -> bool:
+        """Answer what was no request; whether the connection goes on."""
+        self.inbox = aside.rest
+        try:
+            if aside.reply:
+                Connection.send(self, aside.reply)
+        except ClientGone:
+            return False
+        return aside.goes_on
+
+    def refuse(self, response: bytes, _error: ProtocolError) -> bool:
+        """Answer a request that is not served, and is the last one; False when the client is gone."""
+        self.keep_alive = False
+        if self.incoming is not None:
+            self.incoming.discard()
+            self.incoming = None
+        try:
+            self.send(response)
+        except ClientGone:
+            return False
+        return True
+
+    def body_decoder(self, length: int) -> BodyDecoder | None:
+        """What finds the content of a request body whose length is not known."""
+        return ChunkedDecoder() if length == CHUNKED else None
 
     # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------
 

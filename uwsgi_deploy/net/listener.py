@@ -156,11 +156,7 @@ def check_addresses(settings: SocketSettings) -> None:
 def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
     for name, addresses in settings.addresses.items():
         for text in addresses:
-            yield parse_address(text, name), PROTOCOLS[name], text
-
-
-PROTOCOLS = {"http-socket": Protocol.HTTP, "socket": Protocol.UWSGI, "scgi-socket": Protocol.SCGI}
-"""What is spoken on the addresses of each option."""
+            yield parse_address(text, name), settings.spoken(name), text
 
 
 def close_listeners(listeners: Iterable[Listener]) -> None:

@@ -19,7 +19,7 @@ from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, e
 from time import monotonic, time
 from typing import Any
 
-from uwsgi_deploy.errors import ClientGone, ProtocolError
+from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
@@ -224,6 +224,11 @@ class Reactor:
             else:
                 connection.deadline, connection.state = self.now, BUSY
                 self.ready.append(connection)
+        except Aside as aside:
+            if connection.answer_aside(aside):
+                self._return(connection)
+            else:
+                self._start_lingering(connection)
         except ProtocolError as error:
             self.refuse(connection, error)
         except ClientGone:
@@ -238,7 +243,8 @@ class Reactor:
             connection.deadline, connection.state = self.now, BUSY
             self.ready.append(connection)
             return
-        incoming = IncomingBody(length, in_memory=limits.post_buffering, limit=limits.limit_post)
+        decoder = connection.body_decoder(length)
+        incoming = IncomingBody(length, decoder, in_memory=limits.post_buffering, limit=limits.limit_post)
         connection.incoming = incoming
         connection.state = BODY
         connection.deadline, connection.body_since = self.now + limits.body_timeout, self.now
@@ -397,16 +403,10 @@ class Reactor:
     def refuse(self, connection: Connection, error: ProtocolError) -> None:
         """Answer a request that cannot be served, and end the connection."""
         self._on_refused(connection, error)
-        connection.keep_alive = False
-        if connection.incoming is not None:
-            connection.incoming.discard()
-            connection.incoming = None
-        try:
-            connection.send(error_response(error, self._date.at(time())))
-        except ClientGone:
+        if connection.refuse(error_response(error, self._date.at(time())), error):
+            self._start_lingering(connection)
+        else:
             self._close(connection)
-            return
-        self._start_lingering(connection)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,10 @@ LATE = {
         ("uwsgi_deploy.protocol.scgi", "ScgiCodec"),
         ("uwsgi_deploy.net.cgi_connection", "CgiConnection"),
     ),
+    Protocol.FASTCGI: (
+        ("uwsgi_deploy.protocol.fastcgi", "FastCgiCodec"),
+        ("uwsgi_deploy.net.fastcgi_connection", "FastCgiConnection"),
+    ),
 }
 
 

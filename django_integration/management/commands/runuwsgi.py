@@ -28,8 +28,6 @@ from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
 from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
 from uwsgi_deploy.launch import Launch
 
-# Options whose clients are web servers, to what they speak.
-SCHEMES = {"socket": "uwsgi", "scgi-socket": "scgi"}
 UNRECOGNIZED = "unrecognized arguments: "
 
 
@@ -143,7 +141,7 @@ class Command(BaseCommand):
         """Runserver's lines."""
         workers, sockets = launch.settings.workers, launch.settings.sockets
         places = [
-            addresses.describe(address, SCHEMES.get(name, "http"))
+            addresses.describe(address, sockets.spoken(name).value)
             for name, each in sockets.addresses.items()
             for address in each
         ]
