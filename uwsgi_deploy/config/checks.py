@@ -222,9 +222,19 @@ _TRUSTED = "uwsgi_deploy.config.trusted"
 
 def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
     proxies = settings.proxies
+    if proxies.enable_proxy_protocol:
+        origin = origins.get("enable-proxy-protocol", BUILT_IN)
+        if not proxies.trusted_proxies:
+            raise ConfigError(
+                origin,
+                "'enable-proxy-protocol' needs 'trusted-proxies': anybody else could name any client",
+                hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
+            )
+        if not settings.sockets.http_socket:
+            warn(f"{origin}: 'enable-proxy-protocol' is about http-socket, and there is none")
     if not proxies.trusted_proxies:
-        if origin := origins.get("trusted-proxy-headers"):
-            warn(f"{origin}: 'trusted-proxy-headers' has no effect without 'trusted-proxies'")
+        if where := origins.get("trusted-proxy-headers"):
+            warn(f"{where}: 'trusted-proxy-headers' has no effect without 'trusted-proxies'")
         return
     trusted = import_module(_TRUSTED)
     for name, read, value in (

@@ -37,7 +37,7 @@ NOT_YET: Mapping[str, str] = {
         scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
         https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
         socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
-        no-fd-passing safe-fd fd-safe enable-proxy-protocol remap-modifier allowed-modifiers skip-zero honour-stdin""",
+        no-fd-passing safe-fd fd-safe remap-modifier allowed-modifiers skip-zero honour-stdin""",
     "more ways to load applications": """
         mount worker-mount manage-script-name ignore-script-name no-default-app dynamic-apps max-apps import
         pyimport py-import python-import shared-import shared-pyimport shared-py-import shared-python-import

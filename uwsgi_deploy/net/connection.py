@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.body import IncomingBody
 from uwsgi_deploy.protocol.framing import BodyDecoder, ChunkedDecoder
-from uwsgi_deploy.protocol.messages import CHUNKED, Codec, Environ, Facts
+from uwsgi_deploy.protocol.messages import CHUNKED, Codec, Environ, Facts, Introduced
 
 # Waits until a descriptor is ready for the events (poll's constants): (fd, events, seconds) -> False after the time.
 Wait = Callable[[int, int, float], bool]
@@ -151,6 +151,13 @@ class Connection:
         # A whole response that the engine sends later, together with others, if it said that it may.
         self.may_hold = False
         self.held: bytes | None = None
+
+    def introduce(self, client: Introduced, data: bytes) -> bytes:
+        """From now on this is somebody else's connection; returns what of `data` is left to be read."""
+        self.codec, self.inbox = client.codec, b""
+        if client.address is not None:
+            self.remote_addr, self.remote_port = client.address
+        return data[client.consumed :]
 
     # -- sending, by the owner -----------------------------------------------------------------------------------------
 

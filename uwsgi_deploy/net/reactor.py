@@ -24,7 +24,7 @@ from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
 from uwsgi_deploy.net.pause import Pause
-from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
+from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ, Introduced
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
 _READ_SIZE = 16384
@@ -46,8 +46,7 @@ class Reactor:
     """See the module.
 
     ready: connections with a complete request, oldest first. now: monotonic seconds of the last look at the clock.
-    accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
-    process could serve them sooner).
+    accept_at_once: clients to accept in a round even when the cores are taken (more than 1 only without siblings).
     siblings: the other workers of these listeners, or None. on_refused: told of requests that are answered here because
     they are wrong. on_gone: given the environ of those whose client left before the rest of the response was sent.
     """
@@ -224,6 +223,8 @@ class Reactor:
             else:
                 connection.deadline, connection.state = self.now, BUSY
                 self.ready.append(connection)
+        except Introduced as client:
+            self._head(connection, connection.introduce(client, data))
         except Aside as aside:
             if connection.answer_aside(aside):
                 self._return(connection)

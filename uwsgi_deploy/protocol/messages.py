@@ -48,6 +48,17 @@ class Codec(Protocol):
         """The head at the start of `data`, or None while it is incomplete. Raises ProtocolError, or Aside."""
 
 
+class Introduced(Exception):
+    """Raised by a codec of the first bytes of a connection: who sends on it, and what is spoken from now on.
+
+    consumed: bytes of the input that said so. address: address and port of the client, None for the peer itself.
+    """
+
+    def __init__(self, consumed: int, codec: Codec, address: tuple[str, str] | None) -> None:
+        super().__init__(consumed, address)
+        self.consumed, self.codec, self.address = consumed, codec, address
+
+
 def packed_size(variables: dict[str, str]) -> int:
     """Bytes that these variables take in a uwsgi packet (two length fields of two bytes each)."""
     return 4 * len(variables) + len("".join(variables)) + len("".join(variables.values()))

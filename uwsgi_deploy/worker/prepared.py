@@ -47,9 +47,11 @@ class Prepared:
 
 def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     """Make what workers share; nothing of it is a process's own yet."""
-    http, meet = settings.http, _meet(settings)
+    http = settings.http
     return Prepared(
-        endpoints=tuple(_endpoint(listener, settings)._replace(meet=meet) for listener in listeners),
+        endpoints=tuple(
+            _endpoint(listener, settings)._replace(meet=_meet(listener, settings)) for listener in listeners
+        ),
         limits=Limits(
             header_timeout=http.header_timeout,
             body_timeout=http.body_timeout,
@@ -63,7 +65,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     )
 
 
-def _meet(settings: Settings) -> Callable[[Codec, Any], Codec] | None:
+def _meet(listener: Listener, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
     """How a codec learns from which proxy a connection comes; None when none is trusted. Loaded only then."""
     proxies = settings.proxies
     if not proxies.trusted_proxies:
@@ -71,7 +73,10 @@ def _meet(settings: Settings) -> Callable[[Codec, Any], Codec] | None:
     words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
     trusted = words.trusted_in(proxies.trusted_proxies)
     trust = rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
-    meet: Callable[[Codec, Any], Codec] = rules.Forwarded(trust, words.headers_in(proxies.trusted_proxy_headers)).wrap
+    forwarded = rules.Forwarded(trust, words.headers_in(proxies.trusted_proxy_headers))
+    meet: Callable[[Codec, Any], Codec] = forwarded.wrap
+    if proxies.enable_proxy_protocol and listener.protocol is Protocol.HTTP:
+        meet = import_module("uwsgi_deploy.protocol.proxy_protocol").Introduction(forwarded).wrap
     return meet
 
 

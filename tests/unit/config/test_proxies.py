@@ -81,3 +81,14 @@ def test_headers_that_cannot_be(value: str, says: str) -> None:
 def test_headers_without_proxies_have_no_effect() -> None:
     warnings = configure("--trusted-proxy-headers", "forwarded").warnings
     assert any("'trusted-proxy-headers' has no effect without 'trusted-proxies'" in warning for warning in warnings)
+
+
+def test_proxy_protocol_needs_somebody_to_trust() -> None:
+    assert "'enable-proxy-protocol' needs 'trusted-proxies'" in refusal("--enable-proxy-protocol")
+    settings = configure("--enable-proxy-protocol", "--trusted-proxies=*", "--http-socket=:1").settings
+    assert settings.proxies.enable_proxy_protocol
+
+
+def test_proxy_protocol_is_about_http_sockets() -> None:
+    warnings = configure("--enable-proxy-protocol", "--trusted-proxies=*", "--socket=:1").warnings
+    assert any("'enable-proxy-protocol' is about http-socket" in warning for warning in warnings)

@@ -21,3 +21,7 @@ class ProxySettings:
         help="The headers that all trusted proxies set or remove: of x-forwarded-for, -proto, -host, -port, -prefix, "
         "and forwarded.",
     )
+    enable_proxy_protocol: bool = option(
+        False,
+        help="Every connection to an http-socket begins with the PROXY protocol, version 1 or 2, from a trusted proxy.",
+    )
