@@ -29,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "system": "System",
     "watching": "Watched files",
     "websockets": "WebSockets",
+    "static": "Static files",
 }
 """Section of the settings to the heading of its options."""
 

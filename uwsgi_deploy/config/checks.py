@@ -15,6 +15,7 @@ from uwsgi_deploy.config.routes import routes_of
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
+from uwsgi_deploy.config.static import expiries_of, mapping_of, regexp_of, serves_files
 from uwsgi_deploy.errors import ConfigError
 
 BUILT_IN = "default"
@@ -54,6 +55,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_hooks(settings, origins, warn)
     _check_touched(settings, origins)
     _check_daemons(settings, origins)
+    _check_static(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -155,6 +157,33 @@ def _check_touched(settings: Settings, origins: Mapping[str, str]) -> None:
                     parse_action(words[1], option)
                 except ConfigError as error:
                     raise ConfigError(origin, f"'{option}': {error.message}", hint=error.hint) from None
+
+
+def _check_static(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Values that can be read, and something to serve."""
+    static = settings.static
+    readers: tuple[tuple[str, tuple[str, ...], Callable[[str], object]], ...] = (
+        ("static-map", static.static_map, mapping_of),
+        ("static-map2", static.static_map2, mapping_of),
+        ("static-immutable", static.static_immutable, regexp_of),
+        ("static-gzip", static.static_gzip, regexp_of),
+    )
+    for name, values, read in readers:
+        try:
+            for value in values:
+                read(value)
+        except ValueError as error:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
+    try:
+        expiries_of(static)
+    except ValueError as error:
+        places = dict.fromkeys(origins[name] for name in origins if name.startswith("static-expires"))
+        raise ConfigError(", ".join(places) or BUILT_IN, f"'static-expires' {error}") from None
+    if not serves_files(static):
+        for field in dataclasses.fields(static):
+            name = field.name.replace("_", "-")
+            if name in origins:
+                warn(f"{origins[name]}: '{name}' has no effect without static-map or check-static")
 
 
 def _check_recycling(settings: Settings, origins: Mapping[str, str]) -> None:

@@ -58,12 +58,7 @@ NOT_YET: Mapping[str, str] = {
         asyncio greenlet ugreen
         ugreen-stacksize stackless loop async tornado""",
     "static files": """
-        static-map static-map2 check-static static-check check-static-docroot static-index static-skip-ext static-safe
-        static-cache-paths static-cache-paths-name mime-file mimefile static-expires static-expires-mtime
-        static-expires-type static-expires-type-mtime static-expires-uri static-expires-uri-mtime
-        static-expires-path-info static-expires-path-info-mtime static-gzip-all static-gzip static-gzip-dir
-        static-gzip-prefix static-gzip-ext static-gzip-suffix file-serve-mode fileserve-mode honour-range
-        offload-threads offload-thread disable-sendfile""",
+        check-static-docroot static-cache-paths-name file-serve-mode fileserve-mode disable-sendfile""",
     "request and response rules": """
         add-header rem-header del-header collect-header response-header-collect pull-header error-page-403
         error-page-404 error-page-500 check-cache post-buffering-bufsize body-read-warning chunked-input-limit
@@ -168,6 +163,7 @@ _ONE_ACCEPT = AlwaysSo("workers never wake up together for one connection, so no
 _FORK_HOOKS = AlwaysSo("Python's own fork hooks run in every process, always")
 _CLOSED = AlwaysSo("descriptors are never passed on to programs that the application starts")
 _FRESH = AlwaysSo("every request gets a fresh environ dictionary, always", takes_value=True, only=("holy",))
+_OFFLOADED = AlwaysSo("files are sent without holding a core, however slow their clients are", takes_value=True)
 _BUILT_IN = AlwaysSo("nothing has to be loaded: what this server has is built in", takes_value=True)
 
 _DROPPED = AlwaysSo("privileges are dropped when the sockets are bound, and before the application is loaded")
@@ -184,6 +180,9 @@ ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "close-on-exec2": _CLOSED,
     "wsgi-env-behaviour": _FRESH,
     "wsgi-env-behavior": _FRESH,
+    "offload-threads": _OFFLOADED,
+    "offload-thread": _OFFLOADED,
+    "honour-range": AlwaysSo("ranges of static files are always honoured"),
     "plugin-dir": _BUILT_IN,
     "plugins-dir": _BUILT_IN,
 }

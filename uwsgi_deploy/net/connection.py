@@ -237,9 +237,15 @@ class Connection:
         """Bytes of the response that the kernel has not taken."""
         return sum(len(piece) for piece in self.outbox)
 
+    @property
+    def in_memory(self) -> int:
+        """Those of them that this process keeps in its memory: not what is left of a file."""
+        return sum(len(piece) for piece in self.outbox if not isinstance(piece, FileSlice))
+
     def send_until(self, most: int) -> None:
-        """Block the calling core until at most `most` bytes are unsent. Raises ClientGone, also after send-timeout."""
-        while not self.send_more() and self.unsent > most:
+        """Block the calling core until at most `most` bytes are kept in memory. Raises ClientGone, also after
+        send-timeout."""
+        while not self.send_more() and self.in_memory > most:
             if not self.writable:
                 self.await_room()
 

@@ -332,8 +332,7 @@ class Reactor:
         elif connection.outbox:
             connection.state = SENDING
             connection.deadline = self.now + self._limits.send_timeout
-            unsent = connection.unsent
-            self.unsent += unsent
+            self.unsent += connection.in_memory
             self._register(connection)
             self._return(connection)
         else:
@@ -379,14 +378,14 @@ class Reactor:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def _send_rest(self, connection: Connection) -> None:
-        before = connection.unsent
+        before, kept = connection.unsent, connection.in_memory
         try:
             done = connection.send_more()
         except ClientGone:
-            self._give_up(connection, before)
+            self._give_up(connection, kept)
             return
         left = connection.unsent
-        self.unsent -= before - left
+        self.unsent -= kept - connection.in_memory
         if left < before:
             connection.deadline = self.now + self._limits.send_timeout
         if done:
@@ -461,7 +460,7 @@ class Reactor:
         elif state is BODY or state is HEAD:
             self.refuse(connection, ProtocolError(408, f"the request {state.name.lower()} did not come in time"))
         elif state is SENDING:
-            self._give_up(connection, connection.unsent)
+            self._give_up(connection, connection.in_memory)
         else:
             self._close(connection)
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 
 from uwsgi_deploy.api import module as uwsgi_module
@@ -22,6 +23,7 @@ from uwsgi_deploy.api.functions import Surroundings
 from uwsgi_deploy.api.module import Api
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.static import serves_files
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log, reopen_if_moved
@@ -56,6 +58,8 @@ HEEDED = (*signals.LIFE, signal.SIGTSTP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
+# Loaded where files are to be served.
+_STATIC = "uwsgi_deploy.wsgi.static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,8 @@ def load(settings: Settings, api: Api) -> Application:
     hooks.run(Phase.PRE_APP)
     started = time.monotonic()
     application = _load(settings)
+    if serves_files(settings.static):
+        application = import_module(_STATIC).serve_files(settings.static, application, log=log)
     api.loaded(time.monotonic() - started)
     hooks.run(Phase.POST_APP)
     return application

@@ -19,6 +19,7 @@ from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.reports import ReportSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
+from uwsgi_deploy.config.settings.static import StaticSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.websockets import WebSocketSettings
@@ -49,6 +50,7 @@ class Settings:
     system: SystemSettings = field(default_factory=SystemSettings)
     watching: WatchingSettings = field(default_factory=WatchingSettings)
     websockets: WebSocketSettings = field(default_factory=WebSocketSettings)
+    static: StaticSettings = field(default_factory=StaticSettings)
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
     # Where the options about late requests were set, for their reports: name and place.
@@ -77,6 +79,7 @@ __all__ = [
     "ReportSettings",
     "Settings",
     "SocketSettings",
+    "StaticSettings",
     "SystemSettings",
     "WatchingSettings",
     "WebSocketSettings",
