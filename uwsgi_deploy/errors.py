@@ -42,10 +42,13 @@ class AppLoadError(ServerError):
 
 
 class ProtocolError(ServerError):
-    """A peer broke its protocol or a limit: answer `status` (an HTTP status code), then close."""
+    """A peer broke its protocol or a limit: answer `status` (an HTTP status code), then close.
 
-    def __init__(self, status: int, detail: str) -> None:
-        self.status, self.detail = status, detail
+    answer: what the peer gets in the place of a response, where its protocol has something for that.
+    """
+
+    def __init__(self, status: int, detail: str, *, answer: bytes = b"") -> None:
+        self.status, self.detail, self.answer = status, detail, answer
         super().__init__(f"{status}: {detail}")
 
 

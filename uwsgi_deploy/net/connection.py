@@ -268,14 +268,14 @@ class Connection:
             return False
         return aside.goes_on
 
-    def refuse(self, response: bytes, _error: ProtocolError) -> bool:
+    def refuse(self, response: bytes, error: ProtocolError) -> bool:
         """Answer a request that is not served, and is the last one; False when the client is gone."""
         self.keep_alive = False
         if self.incoming is not None:
             self.incoming.discard()
             self.incoming = None
         try:
-            self.send(response)
+            self.send(error.answer or response)
         except ClientGone:
             return False
         return True
