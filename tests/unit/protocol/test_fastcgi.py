@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -316,3 +318,12 @@ def test_whole_response() -> None:
     response = whole_response(b"HTTP/1.1 504 Gateway Timeout\r\n\r\nlate", 5)
     assert kinds(response) == [(STDOUT, 5), (STDOUT, 5), (END_REQUEST, 5)]
     assert response[8:].startswith(b"Status: 504 Gateway Timeout\r\n\r\nlate")
+
+
+def test_servers_without_such_sockets_load_none_of_it() -> None:
+    code = (
+        "import sys, uwsgi_deploy.worker.worker, uwsgi_deploy.worker.template, uwsgi_deploy.master.boot\n"
+        "print([name for name in sys.modules if 'cgi' in name and name.startswith('uwsgi_deploy')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
