@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.conformance.servers import Target, serve
+from tests.conformance.servers import serve
 from tests.conformance.wire import Wire, nginx_variables, packet, request
 from tests.support.engines import prefork_and_gevent
+from tests.support.nginx import needs_nginx, nginx_with
 from tests.support.server import ServerProcess
-from tests.support.waiting import wait_until
-
-NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
 
 # The whole of 127.0.0.0/8 is this machine: one address is the proxy's, another one a stranger's.
 PROXY, STRANGER = "127.0.0.1", "127.0.0.2"
@@ -32,22 +23,7 @@ FORGED = {
     "X-Real-IP": "9.9.9.9",
 }
 
-CONFIGURATION = """
-daemon off;
-{user}
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    uwsgi_temp_path {folder}/uwsgi;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
+LOCATIONS = """
         proxy_set_header Host $host;
         location / {{
             proxy_pass http://{http};
@@ -55,7 +31,7 @@ http {{
             proxy_set_header X-Forwarded-Proto $scheme;
         }}
         location /twice/ {{
-            proxy_pass http://127.0.0.1:{port}/;
+            proxy_pass http://127.0.0.1:PORT/;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
         }}
@@ -69,8 +45,6 @@ http {{
             uwsgi_param REMOTE_ADDR $remote_addr;
             uwsgi_param REMOTE_PORT $remote_port;
         }}
-    }}
-}}
 """
 
 
@@ -92,40 +66,15 @@ def forged_in(environ: dict[str, Any]) -> list[str]:
     return [name for name, value in environ.items() if "9.9.9.9" in str(value)]
 
 
-@contextmanager
-def nginx_before(target: Target, folder: Path) -> Iterator[tuple[str, int]]:
-    """nginx before this server; its address."""
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o711)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    http_address, uwsgi_address = ("{}:{}".format(*address) for address in (target.http, target.uwsgi))
-    user = "user root;" if os.getuid() == 0 else ""
-    (folder / "nginx.conf").write_text(
-        CONFIGURATION.format(folder=folder, port=port, http=http_address, uwsgi=uwsgi_address, user=user)
-    )
-    assert NGINX is not None
-    nginx = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: nginx.poll() is None and _listens(port), what="nginx to listen")
-        yield "127.0.0.1", port
-    finally:
-        nginx.terminate()
-        nginx.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+@needs_nginx
 @prefork_and_gevent
 def test_behind_nginx(engine: tuple[str, ...], tmp_path: Path) -> None:
     """nginx as its documentation has it: the client is found over one hop and over two, and cannot forge itself."""
-    with serve(tmp_path, "--trusted-proxies", PROXY, *engine) as target, nginx_before(target, tmp_path) as nginx:
+    with ExitStack() as running:
+        target = running.enter_context(serve(tmp_path, "--trusted-proxies", PROXY, *engine))
+        addresses = ("{}:{}".format(*address) for address in (target.http, target.uwsgi))
+        locations = LOCATIONS.format(**dict(zip(("http", "uwsgi"), addresses, strict=True)))
+        nginx = running.enter_context(nginx_with(tmp_path, locations))
         for path in ("/environ", "/twice/environ", "/packet/environ"):
             environ = ask(nginx, STRANGER, path, **FORGED)
             assert environ["REMOTE_ADDR"] == STRANGER, path

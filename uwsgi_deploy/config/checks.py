@@ -42,6 +42,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
     if settings.control.control_socket.lower() in NO_SOCKET:
         settings = replace(settings, control=replace(settings.control, control_socket=OFF))
+    _check_mounts(settings, origins, warn)
     _check_log_files(settings, origins, warn)
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
@@ -243,6 +244,33 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
     for step in steps(settings.hooks, Phase.POST_JAIL):
         if not settings.identity.chroot:
             warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
+
+
+# Loaded by those who mount something only.
+_MOUNTS = "uwsgi_deploy.config.mounts"
+
+
+def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    application = settings.application
+    if not application.mount:
+        for name in ("manage-script-name", "no-default-app"):
+            if getattr(application, name.replace("-", "_")):
+                warn(f"{origins.get(name, BUILT_IN)}: '{name}' has no effect without 'mount'")
+        return
+    origin = origins.get("mount", BUILT_IN)
+    try:
+        points = [mount.point for mount in import_module(_MOUNTS).mounts_of(application.mount)]
+    except ValueError as error:
+        raise ConfigError(origin, f"'mount' {error}") from None
+    if "" in points and (application.module or application.wsgi_file):
+        raise ConfigError(
+            origin, f"'mount' names a default application beside '{application.module or application.wsgi_file}'"
+        )
+    if settings.sockets.http_socket and not application.manage_script_name:
+        warn(
+            f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
+            "on an http-socket all requests are for the default application"
+        )
 
 
 # Loaded by those who trust a proxy only.

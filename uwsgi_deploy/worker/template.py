@@ -56,6 +56,8 @@ Serve = Callable[[WorkerContext, Application], int]
 # Ctrl-Z in a terminal goes to all processes: the master pauses the workers, nobody is stopped.
 HEEDED = (*signals.LIFE, signal.SIGTSTP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+# Loaded when something is mounted only.
+_MOUNTS = "uwsgi_deploy.wsgi.apps"
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
 # Loaded where files are to be served.
@@ -162,8 +164,18 @@ def _hooks_of(settings: Settings) -> HookRunner:
 def _load(settings: Settings) -> Application:
     started = time.monotonic()
     before = set(_open_sockets())
+
+    def ready(number: int, point: str, is_default: bool) -> str:
+        passed = time.monotonic() - started
+        return banner.application_ready(passed, os.getpid(), number=number, point=point, is_default=is_default)
+
+    application: Application
+    mounts = settings.application.mount
     try:
-        application = import_application(settings.application)
+        if mounts:
+            application = import_module(_MOUNTS).load_mounts(settings.application, import_application, ready)
+        else:
+            application = import_application(settings.application)
     except AppLoadError as error:
         if settings.application.need_app:
             raise
@@ -172,7 +184,8 @@ def _load(settings: Settings) -> Application:
         return refuse_everything
     for line in _socket_warnings(before):
         log(line)
-    log(banner.application_ready(time.monotonic() - started, os.getpid()))
+    if not mounts:
+        log(ready(0, "", True))
     return application
 
 
