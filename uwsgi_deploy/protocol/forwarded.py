@@ -51,6 +51,7 @@ _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}|_[A-Za-z0
 _MAPPED = bytes(10) + b"\xff\xff"
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+;=:@%]+)*/?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PAIR = re.compile(rf'({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*(?:([;,])[ \t]*|\Z)')
 _ESCAPED = re.compile(r"\\(.)")
@@ -148,18 +149,14 @@ class Forwarded:
             self._read_forwarded(field, changes)
         else:
             self._read_x_forwarded(said, changes)
-        port, prefix = said.get("HTTP_X_FORWARDED_PORT", "").strip(), said.get("HTTP_X_FORWARDED_PREFIX", "").strip()
-        if _PORT.fullmatch(port) and 0 < int(port) < 65536:
+        if (port := said.get("HTTP_X_FORWARDED_PORT")) and _PORT.fullmatch(port) and 0 < int(port) < 65536:
             changes["SERVER_PORT"] = changes["HTTP_X_FORWARDED_PORT"] = str(int(port))
-        if is_prefix(prefix):
-            changes["HTTP_X_FORWARDED_PREFIX"] = prefix
-        else:
-            prefix = ""
-        verdict = Verdict(
-            changes,
-            unquote(prefix.rstrip("/").encode("latin-1")).decode("latin-1"),
-            changes.get("wsgi.url_scheme") == "http",
-        )
+        path = None
+        if prefix := said.get("HTTP_X_FORWARDED_PREFIX"):
+            path = prefix_path(prefix)
+            if path is not None:
+                changes["HTTP_X_FORWARDED_PREFIX"] = prefix
+        verdict = Verdict(changes, path or "", changes.get("wsgi.url_scheme") == "http")
         if sum(len(value) for value in key if value) <= _LONGEST_REMEMBERED:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
@@ -283,9 +280,13 @@ def parse_forwarded(field: str) -> list[tuple[dict[str, str], str]]:
     return elements
 
 
-def is_prefix(text: str) -> bool:
-    """Whether this can be the path at which a proxy has mounted the application."""
-    return bool(text) and _PREFIX.fullmatch(text) is not None and not {".", ".."}.intersection(text.split("/"))
+def prefix_path(text: str) -> str | None:
+    """The path at which a proxy has mounted the application, decoded and without its last slash; None for no path."""
+    if not _PREFIX.fullmatch(text):
+        return None
+    path = unquote(text.removesuffix("/").encode("latin-1")).decode("latin-1")
+    is_plain = not _CONTROL.search(path) and "//" not in path and not {".", ".."}.intersection(path.split("/"))
+    return path if is_plain else None
 
 
 def _at_hop(value: str, at: int, hops: int) -> str:

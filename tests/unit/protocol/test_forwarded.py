@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from uwsgi_deploy.errors import ProtocolError
-from uwsgi_deploy.protocol.forwarded import FAMILY, Forwarded, Trust, is_prefix, parse_forwarded, parse_node
+from uwsgi_deploy.protocol.forwarded import FAMILY, Forwarded, Trust, parse_forwarded, parse_node, prefix_path
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec, encode_variables
@@ -192,10 +192,25 @@ def test_port(port: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["shop", "//evil.example", "/a/../b", "/./a", "/a b", "/a,/b", "/a?b", "/a#b", "/a//b"]
+    "prefix",
+    [
+        "shop",
+        "//evil.example",
+        "/a/../b",
+        "/./a",
+        "/a b",
+        "/a,/b",
+        "/a?b",
+        "/a#b",
+        "/a//b",
+        "/%2e%2e/a",
+        "/a%2F%2Fb",
+        "/a%0d%0ab",
+        "/%00",
+    ],
 )
 def test_a_prefix_that_is_no_path_is_dropped(prefix: str) -> None:
-    assert not is_prefix(prefix)
+    assert prefix_path(prefix) is None
     assert ask(f"X-Forwarded-Prefix: {prefix}")["SCRIPT_NAME"] == ""
 
 
