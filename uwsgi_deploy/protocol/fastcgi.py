@@ -127,6 +127,7 @@ class FastCgiCodec:
 
     def _check_size(self, data: bytes, at: int, number: int, size: int) -> None:
         """Refuse a head as soon as the record that makes it too large is announced."""
+        check_version(data, at)
         if len(data) - at < HEADER_SIZE:
             return
         _, kind, owner, length, _ = _HEADER.unpack_from(data, at)

@@ -124,6 +124,7 @@ def test_every_prefix_of_a_head_is_incomplete(codec: FastCgiCodec) -> None:
         (BEGIN + encode_record(PARAMS, 1, b"\x00\x01v") + encode_record(PARAMS, 1), 400),
         (encode_request({"CONTENT_LENGTH": "5x"}), 400),
         (BEGIN + encode_record(PARAMS, 1, b"x" * 1001)[:8], 431),
+        (BEGIN + b"\x34" + encode_record(PARAMS, 1, b"x" * 1001)[1:8], 400),
         (BEGIN + encode_record(PARAMS, 1, b"\x01\x00A") * 300, 431),
         (BEGIN + 2 * encode_record(PARAMS, 1, encode_variables({"A": "b" * 600})), 431),
     ],
