@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_curl import curl
 from tests.support.client import RawClient, Response
 from tests.support.engines import GREEN, PREFORK, THREADS
 from tests.support.server import ServerProcess
@@ -416,6 +417,18 @@ def test_over_the_uwsgi_protocol(tmp_path: Path) -> None:
             head, _, body = client.read_to_end().partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
         assert body == BIG
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi", "scgi"])
+def test_over_other_protocols(tmp_path: Path, protocol: str) -> None:
+    """A file that the kernel sends is framed as the protocol has it; a range and an application's answer, too."""
+    make_site(tmp_path)
+    path = str(tmp_path / "s.sock")
+    with ServerProcess(*OPTIONS, f"--{protocol}-socket", path, directory=tmp_path):
+        assert curl("--protocol", protocol, path, "/static/big.bin").stdout == BIG
+        part = curl("--protocol", protocol, "-H", "Range: bytes=5-99999", path, "/static/big.bin")
+        assert part.stdout == BIG[5:100000]
+        assert curl("--protocol", protocol, path, "/static/nothing").stdout == HELLO
 
 
 def test_without_these_options_nothing_of_it_is_loaded(tmp_path: Path) -> None:
