@@ -20,12 +20,14 @@ ORIGIN = "settings.UWSGI"
 COMMAND = "runuwsgi"
 
 
-def plan(settings: Any, given: Sequence[RawOption], *, replaced: frozenset[str], default_address: str) -> Launch:
-    """See `uwsgi_deploy.launch.plan`."""
+def plan(
+    settings: Any, given: Sequence[RawOption], *, replaced: frozenset[str], default_address: str, application: str
+) -> Launch:
+    """See `uwsgi_deploy.launch.plan`. application: what is served unless another one is named."""
     framework = Framework(
         COMMAND,
         ORIGIN,
-        (("module", conf.application(settings)), *_directory(settings), ("http-socket", default_address)),
+        (("module", application), *_directory(settings), ("http-socket", default_address)),
     )
     return launch.plan(framework, conf.options(settings), given, replaced=replaced)
 

@@ -18,7 +18,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from flask.helpers import get_debug_flag
 
-from flask_integration import conf, discovery
+from flask_integration import conf, discovery, static_files
 from flask_integration.launch import http_socket, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
@@ -36,11 +36,11 @@ app.config["UWSGI"]; without any address it is port 5000 on 127.0.0.1, or $PORT 
 here: the number of processes is --processes or --workers.
 """
 
-OWN_OPTIONS = ("host", "port", "debug", "reload")
+OWN_OPTIONS = ("host", "port", "debug", "reload", "offload-static")
 NAMES_APPLICATION = frozenset({"module", "wsgi-file"})
 
 
-def serve(host: str | None, port: int | None, debug: bool | None, reload: bool | None) -> None:
+def serve(host: str | None, port: int | None, debug: bool | None, reload: bool | None, offload_static: bool) -> None:
     """Look, tell, and become the server."""
     context = click.get_current_context()
     if debug is not None:
@@ -51,13 +51,17 @@ def serve(host: str | None, port: int | None, debug: bool | None, reload: bool |
         given = (*environment_options(context), *address, *wish, *server_options(context))
         info = context.ensure_object(ScriptInfo)
         project: tuple[RawOption, ...] = ()
+        files: tuple[RawOption, ...] = ()
         served = next((option.value for option in reversed(given) if first_name(option) in NAMES_APPLICATION), None)
         if served is None:
             app = load(info, forgiving=bool(reload))
             served = info.app_import_path or (app.import_name if app is not None else "of this directory")
             project = conf.options(app) if app is not None else ()
+            files = offloaded(app) if app is not None and offload_static else ()
             os.environ.update(discovery.environment(info))
-        launch = plan(project, given, replaced=frozenset(option.name for option in address))
+        elif offload_static:
+            raise click.UsageError("--offload-static needs the application that --app names, not --module or a file.")
+        launch = plan(project, (*files, *given), replaced=frozenset(option.name for option in address))
         show_banner(served, launch)
         replace_process(launch.arguments, launch.handover)
     except ConfigError as error:
@@ -74,6 +78,13 @@ def load(info: ScriptInfo, *, forgiving: bool) -> Flask | None:
         shown = error.format_message() if isinstance(error, click.ClickException) else traceback.format_exc()
         click.echo(f"{shown}\nThe server starts nevertheless and reloads when the code changes.", err=True)
         return None
+
+
+def offloaded(app: Flask) -> tuple[RawOption, ...]:
+    """The options for the application's static folders; those that cannot be served without it are named."""
+    for url in static_files.left_to_the_application(app):
+        click.echo(f" * Static files of {url} are left to the application")
+    return tuple(static_files.options(app))
 
 
 def environment_options(context: click.Context) -> Iterator[RawOption]:
@@ -137,6 +148,12 @@ command = ServerCommand(
             default=None,
             envvar="FLASK_UWSGI_RUN_RELOAD",
             help="For development: reload when the code changes, and wait for the fix of code that is broken.",
+        ),
+        click.Option(
+            ["--offload-static"],
+            is_flag=True,
+            envvar="FLASK_UWSGI_RUN_OFFLOAD_STATIC",
+            help="Send the files of all static folders, those of blueprints included, without asking the application.",
         ),
         *click_options(without={"-h", "-p"}),
     ],

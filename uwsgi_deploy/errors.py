@@ -42,11 +42,25 @@ class AppLoadError(ServerError):
 
 
 class ProtocolError(ServerError):
-    """A peer broke its protocol or a limit: answer `status` (an HTTP status code), then close."""
+    """A peer broke its protocol or a limit: answer `status` (an HTTP status code), then close.
 
-    def __init__(self, status: int, detail: str) -> None:
-        self.status, self.detail = status, detail
+    answer: what the peer gets in the place of a response, where its protocol has something for that.
+    """
+
+    def __init__(self, status: int, detail: str, *, answer: bytes = b"") -> None:
+        self.status, self.detail, self.answer = status, detail, answer
         super().__init__(f"{status}: {detail}")
+
+
+class Aside(Exception):
+    """What a peer sent is no request, and answered with `reply` (b"": not at all). `rest` is what it sent besides.
+
+    goes_on: whether the connection waits for a request afterwards.
+    """
+
+    def __init__(self, reply: bytes, rest: bytes, *, goes_on: bool) -> None:
+        self.reply, self.rest, self.goes_on = reply, rest, goes_on
+        super().__init__()
 
 
 class RequestBodyError(OSError):

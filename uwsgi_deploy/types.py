@@ -39,6 +39,8 @@ class Protocol(Enum):
 
     HTTP = "http"
     UWSGI = "uwsgi"
+    SCGI = "scgi"
+    FASTCGI = "fastcgi"
 
 
 AsWritten: TypeAlias = tuple[tuple[str, str | None], ...]

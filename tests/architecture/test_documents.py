@@ -78,6 +78,7 @@ def test_named_options_exist(document: Path) -> None:
     """Options in shown commands are options of the server, of a verb, or of the framework's command."""
     verbs = {argument.name for verb in VERBS for argument in (*PLACE_ARGUMENTS, *verb.arguments)}
     frameworks = {"help", "version", "app", "skip-checks", "settings", "debug", "host", "port"}
+    frameworks |= {"static", "media", "nostatic", "offload-static"}
     known = {*BY_NAME, *CONTROLS_BY_NAME, *verbs, *frameworks}
     lines = [line for line in command_lines(document.read_text(encoding="utf-8")) if not OTHER_PROGRAMS.search(line)]
     assert [name for line in lines for name in LONG_OPTION.findall(line) if name not in known] == []

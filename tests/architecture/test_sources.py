@@ -24,6 +24,7 @@ ACT_ON_IMPORT = {
     "uwsgi_deploy.__main__",
     "flask_integration.wsgi",  # finds the application, as `flask run` does
     "django_integration.wsgi",
+    "django_integration.found_static",
     "django_integration.models",  # Django imports it when its applications are known, and never before
     "django_integration.admin",
 }

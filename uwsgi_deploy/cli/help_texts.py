@@ -15,6 +15,7 @@ TITLES: Mapping[str, str] = {
     "workers": "Processes and threads",
     "gevent": "Green threads (gevent)",
     "http": "Requests and timeouts",
+    "proxies": "Proxies in front",
     "logs": "Logging",
     "identity": "Identity and files",
     "reload": "Reloading",
@@ -28,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "system": "System",
     "watching": "Watched files",
     "websockets": "WebSockets",
+    "static": "Static files",
 }
 """Section of the settings to the heading of its options."""
 

@@ -17,7 +17,7 @@ from uwsgi_deploy import __version__, run
 from uwsgi_deploy.cli.options import ServerCommand, click_options, server_options
 from uwsgi_deploy.cli.show_config import render
 from uwsgi_deploy.cli.sources import sources
-from uwsgi_deploy.cli.words import PIDFILE_OPTIONS, VERB_WORDS
+from uwsgi_deploy.cli.words import CURL, PIDFILE_OPTIONS, VERB_WORDS
 from uwsgi_deploy.config.build import build
 from uwsgi_deploy.config.checks import require_socket
 from uwsgi_deploy.config.raw import RawOption
@@ -30,6 +30,7 @@ from uwsgi_deploy.process import signals
 PROGRAM = "uwsgi-deploy"
 # What talks to running servers, imported when it is wanted: most command lines start one, or ask for help.
 STEERING = "uwsgi_deploy.cli.steering"
+CLIENT = "uwsgi_deploy.cli.curl"
 
 HELP = """\
 Serve a WSGI application (Django, Flask, any other), with uWSGI's options.
@@ -50,6 +51,11 @@ A server that runs is steered by the verbs status, reload, stop, restart, worker
   uwsgi-deploy reload --wait --ini app.ini  exit code 0 when the new version serves
   uwsgi-deploy VERB --help
 
+One request to a socket, in HTTP, uwsgi, FastCGI or SCGI, and its answer:
+
+\b
+  uwsgi-deploy curl --protocol uwsgi /run/app.sock /health
+
 TARGETS are configuration files (FILE.ini, FILE.ini:section) or the application (FILE.py, MODULE:CALLABLE). The command
 line is stronger than the environment, the environment stronger than files. Options of this list are names in files,
 too: 'processes = 4'. A flag is switched off by --NAME=false. Times take ms, s, m, h; sizes k, m, g.
@@ -63,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given and given[0] in VERB_WORDS:  # an application of such a name is `status.py` or `status:application`
             return int(importlib.import_module(STEERING).run_verb(PROGRAM, given))
+        if given and given[0] == CURL:
+            client = importlib.import_module(CLIENT).curl
+            return int(client.main(args=given[1:], prog_name=f"{PROGRAM} {CURL}", standalone_mode=False) or 0)
         code: int = _command().main(args=given, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -106,7 +115,7 @@ def _target_option(target: str) -> RawOption:
     try:
         return positional_option(target)
     except ConfigError as error:
-        close = difflib.get_close_matches(target, VERB_WORDS, n=1, cutoff=0.7)
+        close = difflib.get_close_matches(target, (*VERB_WORDS, CURL), n=1, cutoff=0.7)
         if not close:
             raise
         hint = f"did you mean the verb '{close[0]}'? A verb is the first word"

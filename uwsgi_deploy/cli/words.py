@@ -23,6 +23,9 @@ VERB_WORDS = (
 )
 """First words that are verbs."""
 
+CURL = "curl"
+"""The first word that asks a socket (`cli.curl`)."""
+
 PIDFILE_OPTIONS: Mapping[str, str] = {
     "stop": "stop",
     "reload": "reload",

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
@@ -14,6 +15,7 @@ from uwsgi_deploy.config.routes import routes_of
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
+from uwsgi_deploy.config.static import expiries_of, mapping_of, regexp_of, serves_files
 from uwsgi_deploy.errors import ConfigError
 
 BUILT_IN = "default"
@@ -40,18 +42,21 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         raise ConfigError(origins.get("master-fifo", BUILT_IN), f"'master-fifo' has {MOST_FIFOS} slots, no more")
     if settings.control.control_socket.lower() in NO_SOCKET:
         settings = replace(settings, control=replace(settings.control, control_socket=OFF))
+    _check_mounts(settings, origins, warn)
     _check_log_files(settings, origins, warn)
     if settings.reload.lazy:
         settings = replace(settings, application=replace(settings.application, lazy_apps=True))
     _check_harakiri(settings, origins)
     settings = _check_reports(settings, origins, warn)
     _warn_of_shown_exceptions(settings, origins, warn)
+    _check_proxies(settings, origins, warn)
     _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
     _check_touched(settings, origins)
     _check_daemons(settings, origins)
+    _check_static(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -155,6 +160,33 @@ def _check_touched(settings: Settings, origins: Mapping[str, str]) -> None:
                     raise ConfigError(origin, f"'{option}': {error.message}", hint=error.hint) from None
 
 
+def _check_static(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Values that can be read, and something to serve."""
+    static = settings.static
+    readers: tuple[tuple[str, tuple[str, ...], Callable[[str], object]], ...] = (
+        ("static-map", static.static_map, mapping_of),
+        ("static-map2", static.static_map2, mapping_of),
+        ("static-immutable", static.static_immutable, regexp_of),
+        ("static-gzip", static.static_gzip, regexp_of),
+    )
+    for name, values, read in readers:
+        try:
+            for value in values:
+                read(value)
+        except ValueError as error:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
+    try:
+        expiries_of(static)
+    except ValueError as error:
+        places = dict.fromkeys(origins[name] for name in origins if name.startswith("static-expires"))
+        raise ConfigError(", ".join(places) or BUILT_IN, f"'static-expires' {error}") from None
+    if not serves_files(static):
+        for field in dataclasses.fields(static):
+            name = field.name.replace("_", "-")
+            if name in origins:
+                warn(f"{origins[name]}: '{name}' has no effect without static-map or check-static")
+
+
 def _check_recycling(settings: Settings, origins: Mapping[str, str]) -> None:
     """As in uWSGI: a worker cannot be replaced before it may be."""
     least, most = settings.recycling.min_worker_lifetime, settings.recycling.max_worker_lifetime
@@ -212,6 +244,64 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
     for step in steps(settings.hooks, Phase.POST_JAIL):
         if not settings.identity.chroot:
             warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
+
+
+# Loaded by those who mount something only.
+_MOUNTS = "uwsgi_deploy.config.mounts"
+
+
+def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    application = settings.application
+    if not application.mount:
+        for name in ("manage-script-name", "no-default-app"):
+            if getattr(application, name.replace("-", "_")):
+                warn(f"{origins.get(name, BUILT_IN)}: '{name}' has no effect without 'mount'")
+        return
+    origin = origins.get("mount", BUILT_IN)
+    try:
+        points = [mount.point for mount in import_module(_MOUNTS).mounts_of(application.mount)]
+    except ValueError as error:
+        raise ConfigError(origin, f"'mount' {error}") from None
+    if "" in points and (application.module or application.wsgi_file):
+        raise ConfigError(
+            origin, f"'mount' names a default application beside '{application.module or application.wsgi_file}'"
+        )
+    if settings.sockets.http_socket and not application.manage_script_name:
+        warn(
+            f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
+            "on an http-socket all requests are for the default application"
+        )
+
+
+# Loaded by those who trust a proxy only.
+_TRUSTED = "uwsgi_deploy.config.trusted"
+
+
+def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    proxies = settings.proxies
+    if proxies.enable_proxy_protocol:
+        origin = origins.get("enable-proxy-protocol", BUILT_IN)
+        if not proxies.trusted_proxies:
+            raise ConfigError(
+                origin,
+                "'enable-proxy-protocol' needs 'trusted-proxies': anybody else could name any client",
+                hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
+            )
+        if not settings.sockets.http_socket:
+            warn(f"{origin}: 'enable-proxy-protocol' is about http-socket, and there is none")
+    if not proxies.trusted_proxies:
+        if where := origins.get("trusted-proxy-headers"):
+            warn(f"{where}: 'trusted-proxy-headers' has no effect without 'trusted-proxies'")
+        return
+    trusted = import_module(_TRUSTED)
+    for name, read, value in (
+        ("trusted-proxies", trusted.trusted_in, proxies.trusted_proxies),
+        ("trusted-proxy-headers", trusted.headers_in, proxies.trusted_proxy_headers),
+    ):
+        try:
+            read(value)
+        except ValueError as error:
+            raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
 
 
 _PRIORITY = re.compile(r"[+-]?\d{1,2}")
@@ -272,7 +362,7 @@ def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def require_socket(settings: Settings) -> None:
     """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
-    if not settings.sockets.http_socket and not settings.sockets.socket:
+    if not any(settings.sockets.addresses.values()):
         raise ConfigError(
             "configuration",
             "the -s/--socket option is missing: there is no address to listen on",

@@ -24,8 +24,8 @@ NOT_YET: Mapping[str, str] = {
         http httprouter https https2 http-to-https https-export-cert https-session-context http-processes http-workers
         http-to http-fallback http-gracetime http-quiet http-use-socket http-use-cache http-use-pattern http-use-base
         http-use-code-string http-subscription-server http-subscription-fallback-key http-timeout http-headers-timeout
-        http-connect-timeout http-keepalive http-auto-chunked http-auto-gzip http-manage-expect http-raw-body
-        http-chunked-input http-websockets http-manage-source http-manage-rtsp http-buffer-size http-post-buffering
+        http-connect-timeout http-keepalive http-auto-gzip http-manage-expect http-raw-body
+        http-websockets http-manage-source http-manage-rtsp http-buffer-size http-post-buffering
         http-post-buffering-dir http-backend-http http-server-name-as-http-host http-stud-prefix
         http-enable-proxy-protocol http-var http-modifier1 http-modifier2 http-events http-uid http-gid http-cheap
         http-zerg http-resubscribe http-stats http-stats-server http-ss http-path-info-no-decode-slashes force-gateway
@@ -33,18 +33,18 @@ NOT_YET: Mapping[str, str] = {
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
         rawrouter sslrouter""",
     "more protocols and sockets": """
-        protocol socket-protocol https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-socket fastcgi-nph-socket
-        scgi-socket scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
+        https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-nph-socket
+        scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
         https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
         socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
-        no-fd-passing safe-fd fd-safe enable-proxy-protocol remap-modifier allowed-modifiers skip-zero honour-stdin""",
+        no-fd-passing safe-fd fd-safe remap-modifier allowed-modifiers skip-zero honour-stdin""",
     "more ways to load applications": """
-        mount worker-mount manage-script-name ignore-script-name no-default-app dynamic-apps max-apps import
+        ignore-script-name max-apps import
         pyimport py-import python-import shared-import shared-pyimport shared-py-import shared-python-import
         spooler-import spooler-python-import pymodule-alias post-pymodule-alias eval paste paste-logger paste-name pecan
         pump web3 wsgi-lite test pyrun py python pyshell pyshell-oneshot python-raw python-worker-override worker-exec
         worker-exec2 pyargv py-programname py-program-name py-executable py-sys-executable optimize no-site wsgi-strict
-        wsgi-accept-buffer wsgi-accept-buffers wsgi-manage-chunked-input start_response-nodelay reload-os-env vhost
+        wsgi-accept-buffer wsgi-accept-buffers start_response-nodelay reload-os-env vhost
         vhost-host symcall cgi pypy-wsgi""",
     "exceptions": """
         exception-handler""",
@@ -58,12 +58,7 @@ NOT_YET: Mapping[str, str] = {
         asyncio greenlet ugreen
         ugreen-stacksize stackless loop async tornado""",
     "static files": """
-        static-map static-map2 check-static static-check check-static-docroot static-index static-skip-ext static-safe
-        static-cache-paths static-cache-paths-name mime-file mimefile static-expires static-expires-mtime
-        static-expires-type static-expires-type-mtime static-expires-uri static-expires-uri-mtime
-        static-expires-path-info static-expires-path-info-mtime static-gzip-all static-gzip static-gzip-dir
-        static-gzip-prefix static-gzip-ext static-gzip-suffix file-serve-mode fileserve-mode honour-range
-        offload-threads offload-thread disable-sendfile""",
+        check-static-docroot static-cache-paths-name file-serve-mode fileserve-mode disable-sendfile""",
     "request and response rules": """
         add-header rem-header del-header collect-header response-header-collect pull-header error-page-403
         error-page-404 error-page-500 check-cache post-buffering-bufsize body-read-warning chunked-input-limit
@@ -150,6 +145,7 @@ REFUSED: Mapping[str, str] = {
         words("stop reload pause suspend resume"), "it steers a running server and works on the command line only"
     ),
     **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
+    "dynamic-apps": "requests never choose which code is loaded here: name each application with mount",
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""
@@ -168,12 +164,18 @@ _ONE_ACCEPT = AlwaysSo("workers never wake up together for one connection, so no
 _FORK_HOOKS = AlwaysSo("Python's own fork hooks run in every process, always")
 _CLOSED = AlwaysSo("descriptors are never passed on to programs that the application starts")
 _FRESH = AlwaysSo("every request gets a fresh environ dictionary, always", takes_value=True, only=("holy",))
+_OFFLOADED = AlwaysSo("files are sent without holding a core, however slow their clients are", takes_value=True)
 _BUILT_IN = AlwaysSo("nothing has to be loaded: what this server has is built in", takes_value=True)
 
 _DROPPED = AlwaysSo("privileges are dropped when the sockets are bound, and before the application is loaded")
 _NO_TEARDOWN = AlwaysSo("workers never tear the interpreter down, their exit handlers run without that")
 
+_CHUNKED_INPUT = AlwaysSo("chunked request bodies are decoded, and applications find their length, always")
+
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
+    "wsgi-manage-chunked-input": _CHUNKED_INPUT,
+    "http-chunked-input": _CHUNKED_INPUT,
+    "http-auto-chunked": AlwaysSo("responses without a length are chunked for HTTP/1.1 clients, always"),
     "drop-after-init": _DROPPED,
     "log-reopen": AlwaysSo("a reload opens the log file again by its name, always"),
     "skip-atexit-teardown": _NO_TEARDOWN,
@@ -184,6 +186,9 @@ ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "close-on-exec2": _CLOSED,
     "wsgi-env-behaviour": _FRESH,
     "wsgi-env-behavior": _FRESH,
+    "offload-threads": _OFFLOADED,
+    "offload-thread": _OFFLOADED,
+    "honour-range": AlwaysSo("ranges of static files are always honoured"),
     "plugin-dir": _BUILT_IN,
     "plugins-dir": _BUILT_IN,
 }

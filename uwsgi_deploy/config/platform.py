@@ -72,6 +72,7 @@ def platform_options(
         *(activated or _port(environ, configured, warnings)),
         *_concurrency(environ, configured, warnings),
         *_conventions(environ, configured),
+        *_proxies(environ, configured),
     ]
     return Platform(tuple(options), tuple(warnings))
 
@@ -109,6 +110,13 @@ def _concurrency(
         warnings.append(f"environment WEB_CONCURRENCY: '{processes}' is not a number of processes; 1 is used")
         processes = "1"
     yield RawOption("processes", processes, "environment WEB_CONCURRENCY")
+
+
+def _proxies(environ: Mapping[str, str], configured: Mapping[str, Collection[str]]) -> Iterator[RawOption]:
+    """gunicorn's variable; Heroku's buildpack sets it to `*`, because the router cannot be passed by."""
+    proxies = environ.get("FORWARDED_ALLOW_IPS", "").strip()
+    if proxies and "trusted-proxies" not in configured:
+        yield RawOption("trusted-proxies", proxies, "environment FORWARDED_ALLOW_IPS")
 
 
 def _conventions(environ: Mapping[str, str], configured: Mapping[str, Collection[str]]) -> Iterator[RawOption]:

@@ -58,11 +58,11 @@ def mode(workers: WorkerSettings, *, greenlets: int = 0) -> str:
     return "preforking" if workers.processes > 1 else "single process"
 
 
-def application_ready(seconds: float, pid: int) -> str:
-    """The application was loaded in process `pid`."""
+def application_ready(seconds: float, pid: int, *, number: int = 0, point: str = "", is_default: bool = True) -> str:
+    """An application was loaded in process `pid`; point: where it is mounted."""
     return (
-        f"WSGI app 0 (mountpoint='') ready in {int(seconds)} seconds on interpreter {id(sys):#x} "
-        f"pid: {pid} (default app)"
+        f"WSGI app {number} (mountpoint='{point}') ready in {int(seconds)} seconds on interpreter {id(sys):#x} "
+        f"pid: {pid}{' (default app)' if is_default else ''}"
     )
 
 

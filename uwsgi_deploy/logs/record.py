@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 from uwsgi_deploy.protocol.messages import Facts
 
+# In the environ where several applications are mounted: which one it was, by its number in the order of loading.
+APPLICATION_NUMBER = "uwsgi_deploy.application"
 # Request variables of HTTP as a uwsgi packet would carry them: names, and the length fields of names and values.
 _REQUEST_VARIABLES = (
     "REQUEST_METHOD",

@@ -11,10 +11,14 @@ import ctypes
 import os
 import select
 import socket
+from collections.abc import Sequence
+from importlib import import_module
 from struct import Struct
 from time import time
 
+from uwsgi_deploy.net.listener import Listener, bound_name
 from uwsgi_deploy.protocol.responses import DateLine, reason_phrase
+from uwsgi_deploy.types import Protocol
 
 # The same on all architectures since Linux 5.6.
 _SYS_PIDFD_GETFD = 438
@@ -55,6 +59,27 @@ def response(status: int, text: str, *, method: str, retry_after: int = 0) -> by
         *([] if method == "HEAD" else [body]),
     ]
     return b"".join(lines)
+
+
+# Protocols in which a response is not what HTTP has, to who translates it.
+_TRANSLATORS = {
+    Protocol.SCGI: ("uwsgi_deploy.protocol.cgi", "as_cgi"),
+    Protocol.FASTCGI: ("uwsgi_deploy.protocol.fastcgi", "whole_response"),
+}
+
+
+def translate(data: bytes, connection: socket.socket, listeners: Sequence[Listener]) -> bytes:
+    """A whole response as the client of one of these listeners expects it. The connection tells which one that is."""
+    if not any(listener.protocol in _TRANSLATORS for listener in listeners):
+        return data
+    name = bound_name(connection)
+    port = "" if connection.family == socket.AF_UNIX else name.rpartition(":")[2]
+    same_port = [one for one in listeners if port and not one.is_unix and one.server_port == port]
+    listener = next((one for one in listeners if one.name == name), same_port[0] if same_port else None)
+    if listener is None or listener.protocol not in _TRANSLATORS:
+        return data
+    module, function = _TRANSLATORS[listener.protocol]
+    return bytes(getattr(import_module(module), function)(data))
 
 
 def answer(connection: socket.socket, data: bytes) -> bool:

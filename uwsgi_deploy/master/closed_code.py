@@ -21,6 +21,9 @@ LATE = (
     *("uwsgi_deploy.worker.evidence", "uwsgi_deploy.worker.reporting", "uwsgi_deploy.worker.substitute"),
     *("uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.sinks.hook"),
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
+    *("uwsgi_deploy.protocol.scgi", "uwsgi_deploy.net.cgi_connection"),
+    *("uwsgi_deploy.protocol.fastcgi", "uwsgi_deploy.net.fastcgi_connection"),
+    "uwsgi_deploy.wsgi.static",
 )
 
 

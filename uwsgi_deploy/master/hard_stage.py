@@ -283,7 +283,8 @@ class HardStage:
             try:
                 if victim.connection is not None and request.phase is RequestPhase.APPLICATION:
                     data = self._response(victim)
-                    if answering.answer(victim.connection, data):
+                    wire = answering.translate(data, victim.connection, self._resources.listeners)
+                    if answering.answer(victim.connection, wire):
                         given = victim.given = access_line.Given.of(victim.status, data)
                 elif victim.connection is not None and request.phase is RequestPhase.RESPONDING:
                     answering.cut(victim.connection)

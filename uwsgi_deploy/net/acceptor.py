@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from select import EPOLLEXCLUSIVE, EPOLLIN
 from typing import Any, NamedTuple, TypeAlias
 
+from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.protocol.messages import Codec
 
 _PAUSE = 0.5
@@ -44,14 +45,19 @@ class Siblings:
 
 
 class Endpoint(NamedTuple):
-    """A listening socket and what its clients speak."""
+    """A listening socket and what its clients speak. kind: what their connections are, which frames the answers.
+
+    meet: makes the codec of each client from the listener's and the client's address, where that matters.
+    """
 
     socket: socket.socket
     codec: Codec
+    kind: type[Connection] = Connection
+    meet: Callable[[Codec, Any], Codec] | None = None
 
 
-# Takes over a new connection: descriptor (non-blocking), peer address, codec.
-Admit: TypeAlias = Callable[[int, Any, Codec], None]
+# Takes over a new connection: descriptor (non-blocking), peer address, codec, kind.
+Admit: TypeAlias = Callable[[int, Any, Codec, type[Connection]], None]
 
 
 class Acceptor:
@@ -198,7 +204,8 @@ class Acceptor:
                 self._pause(now)
             return False  # or a connection that was already in trouble (accept(2)): the next round tries again
         os.set_blocking(fd, False)
-        self._admit(fd, address, endpoint.codec)
+        _, codec, kind, meet = endpoint
+        self._admit(fd, address, codec if meet is None else meet(codec, address), kind)
         return True
 
     def _pause(self, now: float) -> None:

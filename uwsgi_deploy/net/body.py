@@ -7,8 +7,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from uwsgi_deploy.errors import ProtocolError
-from uwsgi_deploy.protocol.framing import ChunkedDecoder
-from uwsgi_deploy.protocol.messages import CHUNKED
+from uwsgi_deploy.protocol.framing import BodyDecoder
 
 
 def temporary_file() -> BinaryIO:
@@ -25,16 +24,17 @@ def temporary_file() -> BinaryIO:
 class IncomingBody:
     """Collects one request body.
 
-    length: bytes, or CHUNKED. in_memory: bytes kept in memory before a file is used. limit: most bytes, 0 for no limit.
+    length: bytes, negative where `decoder` finds them. in_memory: bytes kept in memory before a file is used.
+    limit: most bytes, 0 for no limit.
     Raises ProtocolError: 413 over the limit, 400 on broken chunks.
     """
 
     __slots__ = ("_chunks", "_decoder", "_file", "_in_memory", "_left", "_limit", "size")
 
-    def __init__(self, length: int, *, in_memory: int, limit: int) -> None:
+    def __init__(self, length: int, decoder: BodyDecoder | None, *, in_memory: int, limit: int) -> None:
         if limit and length > limit:
             raise too_large(limit)
-        self._decoder = ChunkedDecoder() if length == CHUNKED else None
+        self._decoder = decoder
         self._left = length
         self._in_memory, self._limit = in_memory, limit
         self._chunks: list[bytes] = []

@@ -18,9 +18,10 @@ from select import POLLIN, POLLOUT
 from socket import SHUT_RD, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
 from typing import Any, BinaryIO
 
-from uwsgi_deploy.errors import ClientGone
+from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.body import IncomingBody
-from uwsgi_deploy.protocol.messages import Codec, Environ, Facts
+from uwsgi_deploy.protocol.framing import BodyDecoder, ChunkedDecoder
+from uwsgi_deploy.protocol.messages import CHUNKED, Codec, Environ, Facts, Introduced
 
 # Waits until a descriptor is ready for the events (poll's constants): (fd, events, seconds) -> False after the time.
 Wait = Callable[[int, int, float], bool]
@@ -119,6 +120,9 @@ class Connection:
         "writable",
     )
 
+    # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
+    has_ends = False
+
     def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
         self.fd = fd
         self.codec = codec
@@ -147,6 +151,13 @@ class Connection:
         # A whole response that the engine sends later, together with others, if it said that it may.
         self.may_hold = False
         self.held: bytes | None = None
+
+    def introduce(self, client: Introduced, data: bytes) -> bytes:
+        """From now on this is somebody else's connection; returns what of `data` is left to be read."""
+        self.codec, self.inbox = client.codec, b""
+        if client.address is not None:
+            self.remote_addr, self.remote_port = client.address
+        return data[client.consumed :]
 
     # -- sending, by the owner -----------------------------------------------------------------------------------------
 
@@ -226,9 +237,15 @@ class Connection:
         """Bytes of the response that the kernel has not taken."""
         return sum(len(piece) for piece in self.outbox)
 
+    @property
+    def in_memory(self) -> int:
+        """Those of them that this process keeps in its memory: not what is left of a file."""
+        return sum(len(piece) for piece in self.outbox if not isinstance(piece, FileSlice))
+
     def send_until(self, most: int) -> None:
-        """Block the calling core until at most `most` bytes are unsent. Raises ClientGone, also after send-timeout."""
-        while not self.send_more() and self.unsent > most:
+        """Block the calling core until at most `most` bytes are kept in memory. Raises ClientGone, also after
+        send-timeout."""
+        while not self.send_more() and self.in_memory > most:
             if not self.writable:
                 self.await_room()
 
@@ -236,6 +253,36 @@ class Connection:
         """Block the calling core until the kernel takes more. Raises ClientGone after send-timeout."""
         if not self.wait(self.fd, POLLOUT, self.send_timeout):
             raise ClientGone(f"the client took no byte for {self.send_timeout:g} s")
+
+    def whole(self, response: bytes) -> bytes:
+        """A whole response as it goes over the wire of this connection, for those who write on the descriptor."""
+        return response
+
+    def answer_aside(self, aside: Aside) -> bool:
+        """Answer what was no request; whether the connection goes on."""
+        self.inbox = aside.rest
+        try:
+            if aside.reply:
+                Connection.send(self, aside.reply)
+        except ClientGone:
+            return False
+        return aside.goes_on
+
+    def refuse(self, response: bytes, error: ProtocolError) -> bool:
+        """Answer a request that is not served, and is the last one; False when the client is gone."""
+        self.keep_alive = False
+        if self.incoming is not None:
+            self.incoming.discard()
+            self.incoming = None
+        try:
+            self.send(error.answer or response)
+        except ClientGone:
+            return False
+        return True
+
+    def body_decoder(self, length: int) -> BodyDecoder | None:
+        """What finds the content of a request body whose length is not known."""
+        return ChunkedDecoder() if length == CHUNKED else None
 
     # -- receiving, by a core (post-buffering = 0) ---------------------------------------------------------------------
 

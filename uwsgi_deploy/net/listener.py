@@ -154,10 +154,9 @@ def check_addresses(settings: SocketSettings) -> None:
 
 
 def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
-    for text in settings.http_socket:
-        yield parse_address(text, "http-socket"), Protocol.HTTP, text
-    for text in settings.socket:
-        yield parse_address(text, "socket"), Protocol.UWSGI, text
+    for name, addresses in settings.addresses.items():
+        for text in addresses:
+            yield parse_address(text, name), settings.spoken(name), text
 
 
 def close_listeners(listeners: Iterable[Listener]) -> None:
@@ -263,7 +262,7 @@ def _adopt(opened: socket.socket, address: Address, protocol: Protocol, *, text:
         name = f"{text.strip().rpartition(':')[0]}:{opened.getsockname()[1]}" if auto else text.strip()
         return Listener(opened, protocol, name, index, auto_port=auto, key=key)
     if isinstance(address, InheritedAddress):
-        return Listener(opened, protocol, _bound_name(opened), index, inherited=True, key=key)
+        return Listener(opened, protocol, bound_name(opened), index, inherited=True, key=key)
     inode = None if address.abstract else os.lstat(address.path).st_ino
     return Listener(opened, protocol, str(address), index, inode, key=key)
 
@@ -299,7 +298,8 @@ def _open_inherited(address: InheritedAddress) -> socket.socket:
     return opened
 
 
-def _bound_name(opened: socket.socket) -> str:
+def bound_name(opened: socket.socket) -> str:
+    """The address that a socket is bound to, as a person writes it."""
     bound = opened.getsockname()
     if opened.family == socket.AF_INET6:
         return f"[{bound[0]}]:{bound[1]}"

@@ -19,12 +19,12 @@ from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, e
 from time import monotonic, time
 from typing import Any
 
-from uwsgi_deploy.errors import ClientGone, ProtocolError
+from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
 from uwsgi_deploy.net.body import IncomingBody, too_large
 from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
 from uwsgi_deploy.net.pause import Pause
-from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
+from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ, Introduced
 from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
 
 _READ_SIZE = 16384
@@ -46,8 +46,7 @@ class Reactor:
     """See the module.
 
     ready: connections with a complete request, oldest first. now: monotonic seconds of the last look at the clock.
-    accept_at_once: new clients to accept in a round even when the cores are taken (more than 1 only where no other
-    process could serve them sooner).
+    accept_at_once: clients to accept in a round even when the cores are taken (more than 1 only without siblings).
     siblings: the other workers of these listeners, or None. on_refused: told of requests that are answered here because
     they are wrong. on_gone: given the environ of those whose client left before the rest of the response was sent.
     """
@@ -164,10 +163,10 @@ class Reactor:
 
     # -- accepting -----------------------------------------------------------------------------------------------------
 
-    def admit(self, fd: int, address: Any, codec: Codec) -> None:
+    def admit(self, fd: int, address: Any, codec: Codec, kind: type[Connection] = Connection) -> None:
         """Take over a connection: a non-blocking descriptor, the peer's address, what it speaks."""
         limits = self._limits
-        connection = Connection(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
+        connection = kind(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
         connection.deadline = self.now + limits.header_timeout
         self.connections[fd] = connection
         # The kernel deferred the accept until there is something to read, or the client is quick: saves a round.
@@ -224,6 +223,13 @@ class Reactor:
             else:
                 connection.deadline, connection.state = self.now, BUSY
                 self.ready.append(connection)
+        except Introduced as client:
+            self._head(connection, connection.introduce(client, data))
+        except Aside as aside:
+            if connection.answer_aside(aside):
+                self._return(connection)
+            else:
+                self._start_lingering(connection)
         except ProtocolError as error:
             self.refuse(connection, error)
         except ClientGone:
@@ -238,7 +244,8 @@ class Reactor:
             connection.deadline, connection.state = self.now, BUSY
             self.ready.append(connection)
             return
-        incoming = IncomingBody(length, in_memory=limits.post_buffering, limit=limits.limit_post)
+        decoder = connection.body_decoder(length)
+        incoming = IncomingBody(length, decoder, in_memory=limits.post_buffering, limit=limits.limit_post)
         connection.incoming = incoming
         connection.state = BODY
         connection.deadline, connection.body_since = self.now + limits.body_timeout, self.now
@@ -325,8 +332,7 @@ class Reactor:
         elif connection.outbox:
             connection.state = SENDING
             connection.deadline = self.now + self._limits.send_timeout
-            unsent = connection.unsent
-            self.unsent += unsent
+            self.unsent += connection.in_memory
             self._register(connection)
             self._return(connection)
         else:
@@ -372,14 +378,14 @@ class Reactor:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def _send_rest(self, connection: Connection) -> None:
-        before = connection.unsent
+        before, kept = connection.unsent, connection.in_memory
         try:
             done = connection.send_more()
         except ClientGone:
-            self._give_up(connection, before)
+            self._give_up(connection, kept)
             return
         left = connection.unsent
-        self.unsent -= before - left
+        self.unsent -= kept - connection.in_memory
         if left < before:
             connection.deadline = self.now + self._limits.send_timeout
         if done:
@@ -397,16 +403,10 @@ class Reactor:
     def refuse(self, connection: Connection, error: ProtocolError) -> None:
         """Answer a request that cannot be served, and end the connection."""
         self._on_refused(connection, error)
-        connection.keep_alive = False
-        if connection.incoming is not None:
-            connection.incoming.discard()
-            connection.incoming = None
-        try:
-            connection.send(error_response(error, self._date.at(time())))
-        except ClientGone:
+        if connection.refuse(error_response(error, self._date.at(time())), error):
+            self._start_lingering(connection)
+        else:
             self._close(connection)
-            return
-        self._start_lingering(connection)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
@@ -460,7 +460,7 @@ class Reactor:
         elif state is BODY or state is HEAD:
             self.refuse(connection, ProtocolError(408, f"the request {state.name.lower()} did not come in time"))
         elif state is SENDING:
-            self._give_up(connection, connection.unsent)
+            self._give_up(connection, connection.in_memory)
         else:
             self._close(connection)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from uwsgi_deploy.errors import ProtocolError
 
@@ -12,6 +13,19 @@ _LONGEST_LINE = 4096
 _MOST_TRAILER_BYTES = 16384
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+
+class BodyDecoder(Protocol):
+    """Finds the content of a body in the bytes of a connection; see `ChunkedDecoder`."""
+
+    done: bool
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes after the body, once it is done."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The content that `data` brings. Raises ProtocolError."""
 
 
 class ChunkedDecoder:

@@ -22,7 +22,7 @@ _FIELD = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)[ \t]*"
 )
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?")
-_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -201,6 +201,11 @@ def parse_request_line(line: bytes) -> RequestLine:
     )
 
 
+def is_host(text: str) -> bool:
+    """Whether this is a host, perhaps with a port, as the Host field has it (RFC 9110 §7.2)."""
+    return bool(text) and text[0] != ":" and _HOST.fullmatch(text) is not None
+
+
 def unquote(path: bytes) -> bytes:
     """Percent-decode (RFC 3986 §2.1); what is no escape stays. urllib's would cost every process its modules."""
     return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), path)
@@ -233,7 +238,7 @@ def body_length(fields: dict[str, str]) -> int:
         return CHUNKED
     if length is None:
         return UPGRADE if "HTTP_UPGRADE" in fields and wants_upgrade(fields) else 0
-    if not _LENGTH.fullmatch(length):
+    if not LENGTH.fullmatch(length):
         raise ProtocolError(400, "an invalid Content-Length")
     return int(length)
 

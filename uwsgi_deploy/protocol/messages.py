@@ -4,7 +4,8 @@
 
     environ     fresh dict of CGI variables (and whatever base the codec was given), str to Any
     consumed    bytes of the input that belonged to the head
-    body        length of the body in bytes, `CHUNKED`, or `UPGRADE`: none, the client wants another protocol
+    body        length of the body in bytes, `CHUNKED`, `RECORDS` of FastCGI, or `UPGRADE`: none, the client wants
+                another protocol
     keep_alive  whether the client would send another request on this connection
     facts       `Facts`, the same object for equal heads
 """
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 CHUNKED = -1
 UPGRADE = -2
+RECORDS = -3
 
 Environ: TypeAlias = dict[str, Any]
 
@@ -43,7 +45,18 @@ class Codec(Protocol):
     """One wire protocol, with the limits and the base environ of a listener."""
 
     def decode(self, data: bytes) -> RequestHead | None:
-        """The head at the start of `data`, or None while it is incomplete. Raises ProtocolError."""
+        """The head at the start of `data`, or None while it is incomplete. Raises ProtocolError, or Aside."""
+
+
+class Introduced(Exception):
+    """Raised by a codec of the first bytes of a connection: who sends on it, and what is spoken from now on.
+
+    consumed: bytes of the input that said so. address: address and port of the client, None for the peer itself.
+    """
+
+    def __init__(self, consumed: int, codec: Codec, address: tuple[str, str] | None) -> None:
+        super().__init__(consumed, address)
+        self.consumed, self.codec, self.address = consumed, codec, address
 
 
 def packed_size(variables: dict[str, str]) -> int:

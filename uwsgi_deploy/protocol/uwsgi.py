@@ -8,16 +8,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from uwsgi_deploy.errors import ProtocolError
+from uwsgi_deploy.errors import Aside, ProtocolError
 from uwsgi_deploy.protocol.http1 import body_length, wants_upgrade
 from uwsgi_deploy.protocol.messages import UPGRADE, Environ, Facts, RequestHead
 
 _HEADER_SIZE = 4
 _WSGI = 0
 _WSGI_CUT_SCRIPT_NAME = 30
+_PING = 100
+_SIGNAL = 110
+_PONG = bytes((_PING, 0, 0, 1))
+_SIGNAL_REFUSED = bytes((_SIGNAL, 0, 0, 0))
+# What packets that are no request would have uWSGI do. Whoever reaches the socket could do it: they are not obeyed.
+_COMMANDS = {
+    17: "a task for the spooler",
+    18: "a call of a C function",
+    22: "code to evaluate",
+    27: "a call of a fast function",
+    31: "a message",
+    32: "a message",
+    33: "a message",
+    35: "a process to fork",
+    48: "a question about SNMP counters",
+    72: "a raw HTTP response",
+    73: "a multicast announcement",
+    74: "a multicast message",
+    95: "news of a cluster",
+    96: "a line for the log",
+    97: "the order to reload at once",
+    98: "the order to reload",
+    99: "a question about the configuration",
+    101: "an echo",
+    109: "news of a legion",
+    _SIGNAL: "a signal",
+    111: "a question to the cache",
+    115: "attributes of a vassal",
+    173: "a remote procedure call",
+    224: "a subscription",
+}
+_LANGUAGES = {
+    5: "Perl",
+    6: "Lua",
+    7: "Ruby",
+    8: "Java",
+    9: "CGI",
+    14: "PHP",
+    15: "Mono",
+    23: "XSLT",
+    24: "V8",
+    25: "GridFS",
+    26: "GlusterFS",
+    28: "Rados",
+}
 # Variables that would make uWSGI load code, change directories or set process variables for whoever can reach the
 # socket. They are dropped here: nothing below may act on them by accident.
-_NEVER_OBEYED = frozenset(
+NEVER_OBEYED = frozenset(
     {
         "UWSGI_FILE",
         "UWSGI_SCRIPT",
@@ -34,7 +79,7 @@ _NEVER_OBEYED = frozenset(
         "HTTP_PROXY",
     }
 )
-_REQUIRED = {
+REQUIRED = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
     "PATH_INFO": "",
@@ -49,7 +94,7 @@ class UwsgiCodec:
     __slots__ = ("_base", "_max_head")
 
     def __init__(self, base: Environ, *, max_head: int) -> None:
-        self._base: dict[str, Any] = {**base, **_REQUIRED}
+        self._base: dict[str, Any] = {**base, **REQUIRED}
         self._max_head = max_head
 
     def decode(self, data: bytes) -> RequestHead | None:
@@ -58,7 +103,7 @@ class UwsgiCodec:
             return None
         modifier1, size = data[0], data[1] | data[2] << 8
         if modifier1 not in (_WSGI, _WSGI_CUT_SCRIPT_NAME):
-            raise ProtocolError(400, _wrong_modifier(data))
+            raise _no_request(data)
         if size > self._max_head:
             raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self._max_head} (buffer-size)")
         if not size:
@@ -69,7 +114,7 @@ class UwsgiCodec:
         environ = {**self._base, **variables}
         if modifier1 == _WSGI_CUT_SCRIPT_NAME:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
-        environ["wsgi.url_scheme"] = _scheme(environ)
+        environ["wsgi.url_scheme"] = scheme_of(environ)
         return environ, _HEADER_SIZE + size, _body(environ), False, _facts(len(variables), size)
 
 
@@ -90,7 +135,7 @@ def decode_variables(block: bytes) -> dict[str, str]:
         if at > end:
             raise ProtocolError(400, "a uwsgi packet with a lying value length")
         name = text[start:middle]
-        if name not in _NEVER_OBEYED:
+        if name not in NEVER_OBEYED:
             variables[name] = text[value_start:at]
     return variables
 
@@ -110,7 +155,7 @@ def _prefixed(text: str) -> bytes:
     return len(data).to_bytes(2, "little") + data
 
 
-def _scheme(environ: Environ) -> str:
+def scheme_of(environ: Environ) -> str:
     """What the web server in front says: it alone speaks this protocol, so its HTTPS and UWSGI_SCHEME are trusted."""
     if scheme := environ.get("UWSGI_SCHEME"):
         return str(scheme)
@@ -134,7 +179,18 @@ def _facts(variables: int, size: int) -> Facts:
     return Facts(expects_continue=False, chunking=False, is_http=False, variables=variables, size=size)
 
 
-def _wrong_modifier(data: bytes) -> str:
-    if data[:4].isalpha() or data[:4] in (b"GET ", b"PUT "):
-        return "an HTTP request on a uwsgi socket (use http-socket for HTTP clients)"
-    return f"a uwsgi packet with modifier {data[0]}, which this server does not serve"
+def _no_request(data: bytes) -> Aside | ProtocolError:
+    """What to do about a packet that is not for the application."""
+    modifier = data[0]
+    if data[:4].rstrip().isalpha():
+        return ProtocolError(400, "an HTTP request on a uwsgi socket (use http-socket for HTTP clients)")
+    if modifier == _PING:
+        return Aside(_PONG, b"", goes_on=False)
+    if modifier in _COMMANDS:
+        detail = f"a uwsgi packet with {_COMMANDS[modifier]} (modifier {modifier}), which is not obeyed"
+        return ProtocolError(403, detail, answer=_SIGNAL_REFUSED if modifier == _SIGNAL else b"")
+    if modifier in _LANGUAGES:
+        return ProtocolError(
+            501, f"a uwsgi packet for {_LANGUAGES[modifier]} (modifier {modifier}): this server runs Python"
+        )
+    return ProtocolError(400, f"a uwsgi packet with the unknown modifier {modifier}")

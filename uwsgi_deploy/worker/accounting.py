@@ -12,7 +12,7 @@ from typing import TypeAlias
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.logs.access import Format, ProcessFacts, compile_format, default_format, escape
-from uwsgi_deploy.logs.record import Answer, RequestRecord
+from uwsgi_deploy.logs.record import APPLICATION_NUMBER, Answer, RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
@@ -47,6 +47,8 @@ class Accounting:
             self._format = compile_format(settings.log_format, process, x_forwarded_for=forwarded)
         else:
             self._format = default_format(process, micros=settings.log_micros, x_forwarded_for=forwarded)
+            if all_settings.application.mount:
+                self._format = _with_application(self._format)
             if (level := all_settings.recycling.memory_report) > 0:
                 self._format = _with_memory(self._format, level)
         # Whether anything has to be looked at when a request is over and was neither slow nor an error.
@@ -147,6 +149,11 @@ class Accounting:
             self._write(
                 f"refused a request from {connection.remote_addr or 'a Unix socket'}: {error.detail} ({error.status})"
             )
+
+
+def _with_application(line: Format) -> Format:
+    """uWSGI's number of the application, where there are several."""
+    return lambda record: line(record).replace("|app: 0|", f"|app: {record.environ.get(APPLICATION_NUMBER, -1)}|", 1)
 
 
 def _with_memory(line: Format, level: int) -> Format:

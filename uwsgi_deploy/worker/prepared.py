@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 from uwsgi_deploy.config.settings import HookSettings, Settings
 from uwsgi_deploy.net.acceptor import Endpoint
@@ -16,6 +18,18 @@ from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.response import Delivery
+
+# Codec and kind of connection of the protocols whose modules only their users load.
+LATE = {
+    Protocol.SCGI: (
+        ("uwsgi_deploy.protocol.scgi", "ScgiCodec"),
+        ("uwsgi_deploy.net.cgi_connection", "CgiConnection"),
+    ),
+    Protocol.FASTCGI: (
+        ("uwsgi_deploy.protocol.fastcgi", "FastCgiCodec"),
+        ("uwsgi_deploy.net.fastcgi_connection", "FastCgiConnection"),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,9 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     """Make what workers share; nothing of it is a process's own yet."""
     http = settings.http
     return Prepared(
-        endpoints=tuple(Endpoint(listener.socket, _codec(listener, settings)) for listener in listeners),
+        endpoints=tuple(
+            _endpoint(listener, settings)._replace(meet=_meet(listener, settings)) for listener in listeners
+        ),
         limits=Limits(
             header_timeout=http.header_timeout,
             body_timeout=http.body_timeout,
@@ -49,7 +65,22 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     )
 
 
-def _codec(listener: Listener, settings: Settings) -> Codec:
+def _meet(listener: Listener, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
+    """How a codec learns from which proxy a connection comes; None when none is trusted. Loaded only then."""
+    proxies = settings.proxies
+    if not proxies.trusted_proxies:
+        return None
+    words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
+    trusted = words.trusted_in(proxies.trusted_proxies)
+    trust = rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
+    forwarded = rules.Forwarded(trust, words.headers_in(proxies.trusted_proxy_headers))
+    meet: Callable[[Codec, Any], Codec] = forwarded.wrap
+    if proxies.enable_proxy_protocol and listener.protocol is Protocol.HTTP:
+        meet = import_module("uwsgi_deploy.protocol.proxy_protocol").Introduction(forwarded).wrap
+    return meet
+
+
+def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
     limits = settings.http
     deployment = Deployment(
         multithread=settings.cores > 1,
@@ -58,7 +89,11 @@ def _codec(listener: Listener, settings: Settings) -> Codec:
     )
     base = base_environ(listener.server_name, listener.server_port, deployment)
     if listener.protocol is Protocol.UWSGI:
-        return UwsgiCodec(base, max_head=limits.buffer_size)
-    return Http1Codec(
+        return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size))
+    if listener.protocol in LATE:
+        codec, kind = (getattr(import_module(module), name) for module, name in LATE[listener.protocol])
+        return Endpoint(listener.socket, codec(base, max_head=limits.buffer_size), kind)
+    codec = Http1Codec(
         base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
     )
+    return Endpoint(listener.socket, codec)

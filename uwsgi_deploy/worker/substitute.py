@@ -55,7 +55,7 @@ def answer(response: Response, environ: Environ, phase: int) -> Severed:
         )
         head, _, body = data.partition(b"\r\n\r\n")
         with suppress(OSError):  # the client has left, or takes nothing
-            client.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            client.send(connection.whole(data), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             client.shutdown(socket.SHUT_WR)
         _discard_input(client)
         return Severed(client, LateAnswer(504, len(body), len(head) + 4, head.count(b"\r\n")))

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 
 from uwsgi_deploy import native
@@ -23,6 +24,7 @@ from uwsgi_deploy.api.functions import Surroundings
 from uwsgi_deploy.api.module import Api
 from uwsgi_deploy.config.hooks import Phase
 from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.static import serves_files
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.setup import log, reopen_if_moved
@@ -56,8 +58,12 @@ Serve = Callable[[WorkerContext, Application], int]
 # Ctrl-Z in a terminal goes to all processes: the master pauses the workers, nobody is stopped.
 HEEDED = (*signals.LIFE, signal.SIGTSTP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+# Loaded when something is mounted only.
+_MOUNTS = "uwsgi_deploy.wsgi.apps"
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
+# Loaded where files are to be served.
+_STATIC = "uwsgi_deploy.wsgi.static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,8 @@ def load(settings: Settings, api: Api) -> Application:
     hooks.run(Phase.PRE_APP)
     started = time.monotonic()
     application = _load(settings)
+    if serves_files(settings.static):
+        application = import_module(_STATIC).serve_files(settings.static, application, log=log)
     api.loaded(time.monotonic() - started)
     hooks.run(Phase.POST_APP)
     return application
@@ -161,8 +169,18 @@ def _hooks_of(settings: Settings) -> HookRunner:
 def _load(settings: Settings) -> Application:
     started = time.monotonic()
     before = set(_open_sockets())
+
+    def ready(number: int, point: str, is_default: bool) -> str:
+        passed = time.monotonic() - started
+        return banner.application_ready(passed, os.getpid(), number=number, point=point, is_default=is_default)
+
+    application: Application
+    mounts = settings.application.mount
     try:
-        application = import_application(settings.application)
+        if mounts:
+            application = import_module(_MOUNTS).load_mounts(settings.application, import_application, ready)
+        else:
+            application = import_application(settings.application)
     except AppLoadError as error:
         if settings.application.need_app:
             raise
@@ -171,7 +189,8 @@ def _load(settings: Settings) -> Application:
         return refuse_everything
     for line in _socket_warnings(before):
         log(line)
-    log(banner.application_ready(time.monotonic() - started, os.getpid()))
+    if not mounts:
+        log(ready(0, "", True))
     return application
 
 

@@ -52,6 +52,8 @@ REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
 FAREWELL = signal.SIGURG
 # Loaded with the first request that asks for another protocol.
 _RAW_STREAM = "uwsgi_deploy.wsgi.raw_stream"
+# Loaded for a FastCGI socket.
+_ENDS = "uwsgi_deploy.net.fastcgi_connection"
 # New clients accepted in one round where no other worker could take them.
 _ACCEPT_ALONE = 32
 
@@ -123,6 +125,8 @@ class Worker:
             on_gone=self._accounting.client_gone,
             siblings=self._siblings,
         )
+        if any(endpoint.kind.has_ends for endpoint in context.prepared.endpoints):
+            import_module(_ENDS).end_responses(self._reactor, keeps_alive=self._keeps_alive)
         self._held = HeldResponses(self._reactor.release, self._lost)
 
     def run(self) -> int:

@@ -7,8 +7,6 @@ from typing import Any
 
 from uwsgi_deploy.errors import ClientGone, ProtocolError, RequestBodyError
 from uwsgi_deploy.net.connection import Connection
-from uwsgi_deploy.protocol.framing import ChunkedDecoder
-from uwsgi_deploy.protocol.messages import CHUNKED
 from uwsgi_deploy.protocol.responses import CONTINUE
 
 _BLOCK = 65536
@@ -25,7 +23,7 @@ class LiveBody(io.RawIOBase):
         super().__init__()
         self._connection, self._timeout, self._limit = connection, timeout, limit
         length = connection.live_length
-        self._decoder = ChunkedDecoder() if length == CHUNKED else None
+        self._decoder = connection.body_decoder(length)
         self._left = length
         self._content = b""
         self._size = 0

@@ -67,7 +67,7 @@ def refuse_everything(_environ: dict[str, Any], start_response: Callable[..., An
 
 def check_application(settings: ApplicationSettings) -> None:
     """Raise for what is missing before anything is opened: an application's name, its virtual environment."""
-    if settings.need_app and not (settings.module or settings.wsgi_file):
+    if settings.need_app and not (settings.module or settings.wsgi_file or settings.mount):
         raise AppLoadError(NOTHING_NAMED)
     if settings.home:
         _site_packages(settings.home)

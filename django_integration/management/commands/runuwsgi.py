@@ -13,13 +13,14 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import DatabaseError, connections
 
-from django_integration import addresses, checks
+from django_integration import addresses, checks, conf, static_files
 from django_integration.launch import forget_time_zone, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.argparse_options import DESTINATION, add_arguments
@@ -70,6 +71,15 @@ class Command(BaseCommand):
             action="store_true",
             help="For development: reload when the code changes, and wait for the fix of code that is broken.",
         )
+        parser.add_argument(
+            "--static",
+            action="store_true",
+            help="Send the files of STATIC_ROOT under STATIC_URL. With DEBUG the finders serve, also without it.",
+        )
+        parser.add_argument("--media", action="store_true", help="Send the files of MEDIA_ROOT under MEDIA_URL.")
+        parser.add_argument(
+            "--nostatic", action="store_true", help="With DEBUG: do not serve static files from where they are written."
+        )
         add_arguments(parser)
 
     def handle(self, *_args: Any, **options: Any) -> NoReturn:
@@ -82,12 +92,18 @@ class Command(BaseCommand):
                 given.append(RawOption("autoreload", "true", COMMAND_LINE))
             if not options["skip_checks"]:
                 self.run_checks(forgiving=options["reload"])
+            found = static_files.are_found(settings, wanted=not options["nostatic"])
+            if options["static"] and not found:
+                given += static_files.static_options(settings)
+            if options["media"]:
+                given += static_files.media_options(settings)
             launch = plan(
                 settings,
                 (*named, *given),
                 # An address is the one to serve on, as runserver's; it does not add to another one.
                 replaced=frozenset(option.name for option in named) & {"http-socket"},
                 default_address=defaults.join(self.default_port),
+                application=static_files.FOUND_APPLICATION if found else conf.application(settings),
             )
             if not options["skip_checks"]:
                 self.warn_of_exposure(launch)
@@ -122,8 +138,8 @@ class Command(BaseCommand):
         """uwsgi.W001 for addresses that the system check could not know, from the command line or a file."""
         if checks.check_exposure():
             return  # it has been said
-        sockets = launch.settings.sockets
-        for message in checks.debug_exposed((*sockets.http_socket, *sockets.socket)):
+        everywhere = chain.from_iterable(launch.settings.sockets.addresses.values())
+        for message in checks.debug_exposed(everywhere):
             if not message.is_silenced():
                 self.stderr.write(str(message), self.style.WARNING)
 
@@ -140,8 +156,9 @@ class Command(BaseCommand):
         """Runserver's lines."""
         workers, sockets = launch.settings.workers, launch.settings.sockets
         places = [
-            *(addresses.describe(address) for address in sockets.http_socket),
-            *(addresses.describe(address, "uwsgi") for address in sockets.socket),
+            addresses.describe(address, sockets.spoken(name).value)
+            for name, each in sockets.addresses.items()
+            for address in each
         ]
         cores = (
             f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"

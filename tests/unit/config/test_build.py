@@ -243,7 +243,7 @@ def test_print_is_a_line_of_the_log(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------- options of uWSGI's
 
 
-@pytest.mark.parametrize("name", ["mule-harakiri", "http", "stats", "static-map", "reaper", "ugreen"])
+@pytest.mark.parametrize("name", ["mule-harakiri", "http", "stats", "file-serve-mode", "reaper", "ugreen"])
 def test_options_that_are_not_here_yet(tmp_path: Path, name: str) -> None:
     sentence = f"'{name}' is an option of uWSGI that this version does not have yet"
     (warning,) = from_ini(tmp_path, f"{name} = 30\n").warnings
@@ -259,8 +259,8 @@ def test_options_that_are_not_here_yet(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("value", ["false", "0", "off"])
 def test_switching_off_what_is_not_here_is_so(tmp_path: Path, value: str) -> None:
     """`offload-threads = 0`: defaults that somebody wrote out are no reason to worry, even under strict."""
-    (notice,) = from_ini(tmp_path, f"strict = true\nmount = {value}\n").warnings
-    assert notice == f"app.ini:3: 'mount = {value}' is so: this version does not have it yet"
+    (notice,) = from_ini(tmp_path, f"strict = true\nvhost = {value}\n").warnings
+    assert notice == f"app.ini:3: 'vhost = {value}' is so: this version does not have it yet"
 
 
 def test_values_of_ignored_options_are_not_resolved(tmp_path: Path) -> None:

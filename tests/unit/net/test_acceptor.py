@@ -28,7 +28,7 @@ class Sibling:
             [Endpoint(listener.dup(), CODEC)],
             at_once=1,
             siblings=Siblings(idle, own, call_fd),
-            admit=lambda fd, address, codec: self.admitted.append(fd),
+            admit=lambda fd, address, codec, kind: self.admitted.append(fd),
             shortage=lambda: None,
         )
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from uwsgi_deploy.errors import ProtocolError
+from uwsgi_deploy.errors import Aside, ProtocolError
 from uwsgi_deploy.protocol.uwsgi import UwsgiCodec, decode_variables, encode_variables
 
 VARIABLES = {"REQUEST_METHOD": "POST", "PATH_INFO": "/caf\xe9", "CONTENT_LENGTH": "5", "EMPTY": ""}
@@ -68,7 +68,9 @@ def test_variables_that_load_code_are_dropped() -> None:
     ("packet", "status"),
     [
         (b"\x00\x00\x00\x00", 400),
-        (encode_variables({"A": "b"}, modifier1=5), 400),
+        (encode_variables({"A": "b"}, modifier1=5), 501),
+        (encode_variables({"A": "b"}, modifier1=200), 400),
+        (encode_variables({}, modifier1=98), 403),
         (b"GET / HTTP/1.1\r\n", 400),
         (encode_variables({"A": "b" * 2000}), 431),
         (struct.pack("<BHB", 0, 3, 0) + b"\x01\x00A", 400),
@@ -92,3 +94,33 @@ def test_http_is_told_where_it_is(codec: UwsgiCodec) -> None:
 def test_packet_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(ValueError, match="65535"):
         encode_variables({"A": "b" * 70000})
+
+
+def test_ping_is_answered(codec: UwsgiCodec) -> None:
+    """As uWSGI does: modifier1 100, modifier2 1, and the end of the connection."""
+    with pytest.raises(Aside) as raised:
+        codec.decode(b"\x64\x00\x00\x00")
+    assert (raised.value.reply, raised.value.goes_on) == (b"\x64\x00\x00\x01", False)
+
+
+@pytest.mark.parametrize(("modifier", "status"), [(modifier, 403) for modifier in (17, 18, 22, 97, 98, 99, 111, 173)])
+def test_commands_are_not_obeyed(codec: UwsgiCodec, modifier: int, status: int) -> None:
+    with pytest.raises(ProtocolError, match=f"modifier {modifier}.*not obeyed") as raised:
+        codec.decode(encode_variables({"key": "value"}, modifier1=modifier))
+    assert (raised.value.status, raised.value.answer) == (status, b"")
+
+
+def test_signal_is_answered_with_its_refusal(codec: UwsgiCodec) -> None:
+    with pytest.raises(ProtocolError) as raised:
+        codec.decode(b"\x6e\x00\x00\x05")
+    assert (raised.value.status, raised.value.answer) == (403, b"\x6e\x00\x00\x00")
+
+
+def test_every_modifier_is_a_request_or_none(codec: UwsgiCodec) -> None:
+    for modifier in range(256):
+        data = encode_variables({"A": "b"}, modifier1=modifier)
+        if modifier in (0, 30):
+            assert codec.decode(data) is not None
+        else:
+            with pytest.raises((ProtocolError, Aside)):
+                codec.decode(data)

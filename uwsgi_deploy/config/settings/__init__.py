@@ -14,10 +14,12 @@ from uwsgi_deploy.config.settings.hooks import HookSettings
 from uwsgi_deploy.config.settings.http import HttpSettings
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.config.settings.logs import LogSettings
+from uwsgi_deploy.config.settings.proxies import ProxySettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.reports import ReportSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
+from uwsgi_deploy.config.settings.static import StaticSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.websockets import WebSocketSettings
@@ -34,6 +36,7 @@ class Settings:
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    proxies: ProxySettings = field(default_factory=ProxySettings)
     logs: LogSettings = field(default_factory=LogSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     reload: ReloadSettings = field(default_factory=ReloadSettings)
@@ -47,6 +50,7 @@ class Settings:
     system: SystemSettings = field(default_factory=SystemSettings)
     watching: WatchingSettings = field(default_factory=WatchingSettings)
     websockets: WebSocketSettings = field(default_factory=WebSocketSettings)
+    static: StaticSettings = field(default_factory=StaticSettings)
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
     # Where the options about late requests were set, for their reports: name and place.
@@ -69,11 +73,13 @@ __all__ = [
     "HttpSettings",
     "IdentitySettings",
     "LogSettings",
+    "ProxySettings",
     "RecyclingSettings",
     "ReloadSettings",
     "ReportSettings",
     "Settings",
     "SocketSettings",
+    "StaticSettings",
     "SystemSettings",
     "WatchingSettings",
     "WebSocketSettings",

@@ -14,6 +14,17 @@ class ApplicationSettings:
     module: str = option("", "wsgi", "-w", help="Application to import: pkg.mod, pkg.mod:name or pkg.mod:factory().")
     wsgi_file: str = option("", "file", help="Application to run from a Python file.")
     callable: str = option("application", help="Name of the application in its module or file, where none is given.")
+    mount: tuple[str, ...] = option(
+        (),
+        "worker-mount",
+        help="Serve another application under a path: /path=pkg.mod:name, or /path=app.py. Repeatable.",
+    )
+    manage_script_name: bool = option(
+        False, help="Choose the mounted application by the path, and cut its mount point into SCRIPT_NAME."
+    )
+    no_default_app: bool = option(
+        False, help="Answer 500 where no application is mounted, instead of the default one or else the first."
+    )
     need_app: bool = option(
         True, optional_value="true", help="Exit with 22 when no application can be loaded; off: answer 500."
     )

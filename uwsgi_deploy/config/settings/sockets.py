@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uwsgi_deploy.config.option import option
-from uwsgi_deploy.types import Mode
+from uwsgi_deploy.types import Mode, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,21 @@ class SocketSettings:
     )
     socket: tuple[str, ...] = option(
         (),
-        "uwsgi-socket",
         "-s",
-        help="Listen for the uwsgi protocol (nginx's uwsgi_pass) on this address. Repeatable.",
+        help="Listen for the uwsgi protocol (nginx's uwsgi_pass) on this address, or what 'protocol' says. Repeatable.",
+    )
+    uwsgi_socket: tuple[str, ...] = option(
+        (), help="Listen for the uwsgi protocol on this address, whatever 'protocol' says. Repeatable."
+    )
+    scgi_socket: tuple[str, ...] = option((), help="Listen for SCGI (nginx's scgi_pass) on this address. Repeatable.")
+    fastcgi_socket: tuple[str, ...] = option(
+        (), help="Listen for FastCGI (nginx's fastcgi_pass) on this address. Repeatable."
+    )
+    protocol: str = option(
+        "uwsgi",
+        "socket-protocol",
+        choices=("uwsgi", "http", "http11", "fastcgi", "scgi"),
+        help="What is spoken on the addresses of 'socket'.",
     )
     chmod_socket: Mode = option(
         0o660, "chmod", "-C", optional_value="666", help="Mode of Unix sockets, three octal digits."
@@ -34,3 +46,19 @@ class SocketSettings:
     defer_accept: bool = option(
         True, inverse=("no-defer-accept",), help="Let the kernel hold TCP connections back until they carry data."
     )
+
+    @property
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """All addresses to listen on, by the name of the option that has them."""
+        return {
+            "http-socket": self.http_socket,
+            "socket": self.socket,
+            "uwsgi-socket": self.uwsgi_socket,
+            "scgi-socket": self.scgi_socket,
+            "fastcgi-socket": self.fastcgi_socket,
+        }
+
+    def spoken(self, name: str) -> Protocol:
+        """What clients of the addresses of this option speak."""
+        protocol = self.protocol if name == "socket" else name.removesuffix("-socket")
+        return Protocol(protocol.removesuffix("11"))
