@@ -10,7 +10,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 ADDRESS ?= 127.0.0.1:8000
 # Files side by side, more than there are processors: most tests wait for processes most of the time.
-PYTEST_ARGS ?= --numprocesses 4 --dist loadfile
+PYTEST_ARGS ?= --numprocesses 5 --dist loadfile
 # The first Python that is new enough; the newest names last, since `python3` is what a machine means by Python.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)

@@ -285,7 +285,7 @@ def test_the_uwsgi_protocol(tmp_path: Path) -> None:
         server.wait_for_log(r"^HARAKIRI: GET /busy from 192\.0\.2\.7 has run for ", timeout=30)
 
 
-STRESS_SECONDS = 6.0
+STRESS_SECONDS = 5.0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.test_curl import curl
 from tests.support.client import RawClient, Response
 from tests.support.engines import GREEN, PREFORK, THREADS
+from tests.support.readable import readable_launcher
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -364,7 +365,8 @@ def test_a_file_that_becomes_shorter_ends_its_connection(tmp_path: Path) -> None
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not")
 def test_nobody_may_read_it() -> None:
     """403, and a line that says why."""
-    server = ServerProcess(*OPTIONS, "--http-socket", "127.0.0.1:0", "--uid", "nobody")
+    options = ("--http-socket", "127.0.0.1:0", "--uid", "nobody")
+    server = ServerProcess(*OPTIONS, *options, launcher=readable_launcher())
     make_site(server.directory)
     (server.directory / "www/a.css").chmod(0)
     with server:

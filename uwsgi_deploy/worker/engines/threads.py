@@ -118,9 +118,14 @@ class ThreadsEngine:
         if thread == self._main:
             signal.pthread_kill(thread, INTERRUPT)
             return True
-        if not self._may_interrupt(core, started, sys._current_frames().get(thread)):
+        frame = sys._current_frames().get(thread)
+        place = frame.f_lasti if frame is not None else 0
+        if frame is None or not self._may_interrupt(core, started, frame):
             return False
         injection.raise_in(thread, HarakiriTimeout)
+        if sys._current_frames().get(thread) is not frame or frame.f_lasti != place:
+            # On a busy machine it may have run since it was looked at, into code of the server's.
+            injection.take_back(thread)
         self._interrupted(core)
         return True
 
