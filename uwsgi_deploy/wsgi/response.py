@@ -409,6 +409,7 @@ class BlockStream:
         append = self._pending.append
         gathered = 0
         is_first = True
+        is_watched = False
         try:
             for block in iterator:  # kept plain: it runs once per block
                 append(block)
@@ -417,6 +418,7 @@ class BlockStream:
                     was_quiet = self._quiet
                     self._quiet = self._heed = False
                     if was_quiet:
+                        is_watched = True  # before it is so: a timeout may be raised at any moment in between
                         self._flusher.watch(self)
                         if is_first and gathered < _GATHER:  # the flusher sends it, with what follows it soon
                             is_first = False
@@ -427,7 +429,7 @@ class BlockStream:
                         break
             self.flush()
         finally:
-            if not is_first:  # the flusher knows of it
+            if is_watched:
                 self._flusher.forget(self)
                 with self._lock:  # the flusher may be at work a last time, on a descriptor that is about to be closed
                     self._over = True
