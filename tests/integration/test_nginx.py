@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,29 +15,17 @@ import pytest
 from tests.conformance.servers import MODULE
 from tests.conformance.wire import Response, Wire, chunks, request
 from tests.support.engines import GREEN
+from tests.support.nginx import BEGINNING, NGINX
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
-
-NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 WAYS = ("uwsgi-tcp", "uwsgi-unix", "proxy-tcp", "proxy-unix")
 
-CONFIGURATION = """
-daemon off;
-{user}
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    uwsgi_temp_path {folder}/uwsgi;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
+CONFIGURATION = (
+    BEGINNING
+    + """
     client_max_body_size 50m;
     include {parameters};
     proxy_http_version 1.1;
@@ -47,6 +34,7 @@ http {{
     {servers}
 }}
 """
+)
 
 SERVER = """
     upstream {name}-kept {{ server {address}; keepalive 4; }}

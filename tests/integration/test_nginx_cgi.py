@@ -13,8 +13,9 @@ import pytest
 
 from tests.conformance.servers import MODULE
 from tests.conformance.wire import Wire, chunks, request
-from tests.integration.test_nginx import CONFIGURATION, NGINX, Site
+from tests.integration.test_nginx import CONFIGURATION, Site
 from tests.support.engines import GREEN
+from tests.support.nginx import NGINX
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 

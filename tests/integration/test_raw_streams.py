@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_nginx import NGINX
 from tests.support.client import BadResponse, RawClient
 from tests.support.engines import PREFORK, each_engine, prefork_and_gevent, threads_and_gevent
+from tests.support.nginx import BEGINNING, NGINX
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 from uwsgi_deploy.protocol.websocket import Messages, Opcode, accept_key, mask
@@ -337,20 +337,9 @@ def test_messages_is_what_the_client_uses() -> None:
     assert messages.next() == (Opcode.TEXT, b"hi")
 
 
-NGINX_CONFIGURATION = """
-daemon off;
-{user}
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    uwsgi_temp_path {folder}/uwsgi;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
+NGINX_CONFIGURATION = (
+    BEGINNING
+    + """
     server {{
         listen unix:{folder}/proxy.nginx;
         location / {{
@@ -375,6 +364,7 @@ http {{
     }}
 }}
 """
+)
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")

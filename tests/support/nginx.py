@@ -18,7 +18,7 @@ NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), 
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
-CONFIGURATION = """
+BEGINNING = """
 daemon off;
 {user}
 worker_processes 1;
@@ -32,12 +32,19 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     fastcgi_temp_path {folder}/fastcgi;
     scgi_temp_path {folder}/scgi;
+"""
+"""Of every configuration; the block `http` is still open. Wants `user` and `folder`."""
+
+CONFIGURATION = (
+    BEGINNING
+    + """
     server {{
         listen 127.0.0.1:{port};
         {locations}
     }}
 }}
 """
+)
 
 
 @contextmanager
