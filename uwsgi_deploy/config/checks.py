@@ -264,7 +264,9 @@ def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable
         raise ConfigError(origin, f"'mount' {error}") from None
     if "" in points and (application.module or application.wsgi_file):
         raise ConfigError(
-            origin, f"'mount' names a default application beside '{application.module or application.wsgi_file}'"
+            origin,
+            f"'mount' names a default application beside '{application.module or application.wsgi_file}'",
+            hint="one under a path is written as /path=application",
         )
     if settings.sockets.http_socket and not application.manage_script_name:
         warn(
