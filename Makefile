@@ -20,6 +20,8 @@ BLOG := example_projects/django_blog
 SLOW := example_projects/slow_reports
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start thousands of servers: where this is set (container images), each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-slow test lint check-format types layers pytest format docs dist clean system-packages
 .DEFAULT_GOAL := help
