@@ -123,6 +123,10 @@ class Connection:
     # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
     has_ends = False
 
+    # How it reads: as os.read, where fewer bytes than asked for mean that all is read. The system's own
+    # function (it does not bind, a method of other kinds does): one of Python's would cost each request a call.
+    read: Callable[[int, int], bytes] = os.read
+
     def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
         self.fd = fd
         self.codec = codec
@@ -293,7 +297,7 @@ class Connection:
             return data
         while True:
             try:
-                return os.read(self.fd, size)
+                return self.read(self.fd, size)
             except BlockingIOError:
                 if not self.wait(self.fd, POLLIN, timeout):
                     raise TimeoutError(f"the client sent no byte of the body for {timeout:g} s") from None

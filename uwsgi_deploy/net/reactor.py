@@ -19,16 +19,14 @@ from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, e
 from time import monotonic, time
 from typing import Any
 
-from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
+from uwsgi_deploy.errors import ClientGone, ProtocolError
 from uwsgi_deploy.net.acceptor import Acceptor, Endpoint, Siblings
-from uwsgi_deploy.net.body import IncomingBody, too_large
-from uwsgi_deploy.net.connection import Connection, Limits, State, Wait
+from uwsgi_deploy.net.connection import Connection, Limits, Wait
 from uwsgi_deploy.net.pause import Pause
-from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ, Introduced
-from uwsgi_deploy.protocol.responses import CONTINUE, DateLine, error_response
+from uwsgi_deploy.net.receiving import BODY, BUSY, CLOSED, HEAD, LINGERING, SENDING, Receiving
+from uwsgi_deploy.protocol.messages import Codec, Environ
+from uwsgi_deploy.protocol.responses import DateLine, error_response
 
-_READ_SIZE = 16384
-_READS_IN_A_ROW = 16
 _CONNECTION_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _TICK = 1.0
@@ -39,10 +37,8 @@ _IDLE_GRACE = 0.5
 # Unsent response bytes that the reactor keeps for all connections; beyond it cores send their responses to the end.
 UNSENT_LIMIT = 64 << 20
 
-HEAD, BODY, BUSY, SENDING, LINGERING, CLOSED = State
 
-
-class Reactor:
+class Reactor(Receiving):
     """See the module.
 
     ready: connections with a complete request, oldest first. now: monotonic seconds of the last look at the clock.
@@ -117,7 +113,7 @@ class Reactor:
             elif connection.state is HEAD:
                 if mask & _GONE:
                     self._peer_left(connection, mask)
-                elif mask & EPOLLIN:
+                elif mask & EPOLLIN or connection.outbox:  # a handshake (TLS) is sent while a head is waited for
                     self._read_head(connection)
             else:
                 self._event(connection, mask)
@@ -184,138 +180,6 @@ class Reactor:
         if not connection.registered and not self._epoll.closed:  # closed: a core that was stuck comes back too late
             connection.registered = True
             self._epoll.register(connection.fd, _CONNECTION_EVENTS)
-
-    # -- reading -------------------------------------------------------------------------------------------------------
-
-    def _read_head(self, connection: Connection) -> None:
-        """Read what has come. More than one read is needed only when the first fills its buffer."""
-        while True:
-            try:
-                data = os.read(connection.fd, _READ_SIZE)
-            except BlockingIOError:
-                connection.readable = False
-                return
-            except OSError:
-                self._close(connection)
-                return
-            connection.readable = len(data) == _READ_SIZE
-            if not data:
-                self._input_ended(connection)
-                return
-            self._head(connection, connection.inbox + data if connection.inbox else data)
-            if connection.state is not HEAD or not (connection.readable or connection.eof):
-                return
-
-    def _head(self, connection: Connection, data: bytes) -> None:
-        """Use what was read: dispatch the request, begin its body, or wait for more."""
-        try:
-            head = connection.codec.decode(data)
-            if head is None:
-                if not connection.inbox:  # the clock of a head starts with its first byte and is never set back
-                    connection.deadline = self.now + self._limits.header_timeout
-                connection.inbox = data
-                return
-            environ, consumed, body, connection.keep_alive, connection.facts = head
-            connection.environ = environ
-            connection.inbox = data[consumed:] if consumed < len(data) else b""
-            if body:
-                self._begin_body(connection, body)
-            else:
-                connection.deadline, connection.state = self.now, BUSY
-                self.ready.append(connection)
-        except Introduced as client:
-            self._head(connection, connection.introduce(client, data))
-        except Aside as aside:
-            if connection.answer_aside(aside):
-                self._return(connection)
-            else:
-                self._start_lingering(connection)
-        except ProtocolError as error:
-            self.refuse(connection, error)
-        except ClientGone:
-            self._close(connection)
-
-    def _begin_body(self, connection: Connection, length: int) -> None:
-        limits = self._limits
-        if not limits.post_buffering or length == UPGRADE:
-            if limits.limit_post and length > limits.limit_post:
-                raise too_large(limits.limit_post)
-            connection.live_length = length
-            connection.deadline, connection.state = self.now, BUSY
-            self.ready.append(connection)
-            return
-        decoder = connection.body_decoder(length)
-        incoming = IncomingBody(length, decoder, in_memory=limits.post_buffering, limit=limits.limit_post)
-        connection.incoming = incoming
-        connection.state = BODY
-        connection.deadline, connection.body_since = self.now + limits.body_timeout, self.now
-        data, connection.inbox = connection.inbox, b""
-        if data:
-            self._body(connection, data)
-        elif connection.facts and connection.facts.expects_continue:
-            connection.send(CONTINUE)
-        if connection.state is BODY and (connection.readable or connection.eof):
-            self._read_body(connection)
-
-    def _read_body(self, connection: Connection) -> None:
-        incoming = connection.incoming
-        assert incoming is not None
-        try:
-            for _ in range(_READS_IN_A_ROW):
-                wanted = incoming.wanted
-                data = os.read(connection.fd, wanted)
-                if not data:
-                    self._input_ended(connection)
-                    return
-                connection.readable = len(data) == wanted
-                connection.deadline = self.now + self._limits.body_timeout
-                self._body(connection, data)
-                if connection.state is not BODY or not (connection.readable or connection.eof):
-                    return
-            self._returned.append(connection)  # a fast sender: the others first
-        except BlockingIOError:
-            connection.readable = False
-        except ProtocolError as error:
-            self.refuse(connection, error)
-        except OSError:
-            self._close(connection)
-
-    def _body(self, connection: Connection, data: bytes) -> None:
-        incoming = connection.incoming
-        assert incoming is not None
-        try:
-            rest = incoming.feed(data)
-        except OSError as error:  # the temporary file: the disk is full, not the client wrong
-            raise ProtocolError(500, f"the request body cannot be stored: {error.strerror}") from error
-        if rest is None:
-            return
-        connection.inbox = rest
-        connection.body = incoming.finish()
-        connection.incoming = None
-        environ = connection.environ
-        assert environ is not None
-        if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
-            # The body was decoded; frameworks that do not know `wsgi.input_terminated` find its length here.
-            environ["CONTENT_LENGTH"] = str(incoming.size)
-        connection.deadline, connection.state = self.now, BUSY
-        self.ready.append(connection)
-
-    def _peer_left(self, connection: Connection, mask: int) -> None:
-        """The client closed at least its sending side. What it sent before still counts."""
-        connection.eof = True
-        if mask & EPOLLIN:
-            self._read_head(connection)  # to the end of input, which it also finds out
-        else:
-            self._close(connection)
-
-    def _input_ended(self, connection: Connection) -> None:
-        """End of input before a whole request."""
-        connection.eof = True
-        connection.readable = False
-        if connection.state is BODY or connection.inbox:
-            self.refuse(connection, ProtocolError(400, "the connection ended inside the request"))
-        else:
-            self._close(connection)
 
     # -- giving back ---------------------------------------------------------------------------------------------------
 
