@@ -112,19 +112,21 @@ class Http1Codec:
         """Refuse a head that is incomplete or too large as soon as it cannot become a good one."""
         if _BARE_LINE_FEED.search(data):
             raise ProtocolError(400, "a line that ends with a bare line feed")
-        if end < 0 and len(data) <= self._max_line:
+        # What is there may end with a piece of a line end, or of the head's end, that is not counted.
+        if end < 0 and len(data) < self._max_line + 2:
             return
         if b"\r\n" not in data[: self._max_line + 2]:
             raise ProtocolError(414, "the request line is too long")
-        if end > 0 or len(data) > self._max_head:
+        if end > 0 or len(data) >= self._max_head + len(END_OF_HEAD):
             raise ProtocolError(431, f"the request head is larger than {self._max_head} bytes (buffer-size)")
 
     def _after_empty_lines(self, data: bytes) -> RequestHead | None:
-        rest = data.lstrip(b"\r\n")
-        skipped = len(data) - len(rest)
-        if skipped > 8:
-            raise ProtocolError(400, "empty lines before the request line")
-        head = self.decode(rest)
+        skipped = 0
+        while data.startswith(b"\r\n", skipped):
+            skipped += 2
+            if skipped > 8:
+                raise ProtocolError(400, "empty lines before the request line")
+        head = self.decode(data[skipped:])
         if head is None:
             return None
         environ, consumed, body, keep_alive, facts = head

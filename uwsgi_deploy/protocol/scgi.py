@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.cgi import content_length, environ_of
+from uwsgi_deploy.protocol.http1 import LENGTH
 from uwsgi_deploy.protocol.messages import Environ, Facts, RequestHead, packed_size
 
 # More digits than any length that `buffer-size` allows.
@@ -43,7 +44,7 @@ class ScgiCodec:
         variables = decode_variables(data[start:end])
         body = content_length(variables["CONTENT_LENGTH"])
         said = variables.get("HTTP_CONTENT_LENGTH", "")
-        if body and said.isdigit() and int(said) != body:
+        if body and LENGTH.fullmatch(said) and int(said) != body:
             # What nginx 1.22 does to an upload with scgi_request_buffering off: it announces what it has read so far.
             raise ProtocolError(400, f"CONTENT_LENGTH is {body}, the client's was {said} (scgi_request_buffering off?)")
         environ = environ_of(self._base, variables)

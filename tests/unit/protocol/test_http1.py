@@ -60,6 +60,25 @@ def test_consumed_bytes_end_with_the_head(codec: Http1Codec) -> None:
     assert result[1] == len(whole)
 
 
+@pytest.mark.parametrize("line", ["/" + "a" * 185, "/"], ids=["longest line", "largest head"])
+def test_what_fits_just_so_fits_byte_by_byte_too(line: str) -> None:
+    """The line end, and the end of the head, are not counted, and neither are their pieces."""
+    codec = Http1Codec(BASE, max_head=300, max_line=200, max_fields=10)
+    start = f"GET {line} HTTP/1.1\r\nHost: a\r\nX: ".encode()
+    whole = start + b"x" * (300 - len(start)) + b"\r\n\r\n"
+    assert all(codec.decode(whole[:size]) is None for size in range(len(whole)))
+    assert codec.decode(whole) is not None
+    with pytest.raises(ProtocolError):
+        codec.decode(whole[:-4] + b"xxxx")
+
+
+def test_bare_line_feeds_among_empty_lines_are_refused(codec: Http1Codec) -> None:
+    """However they come: what was accepted whole and refused in pieces could be two things to two parsers."""
+    for start in (b"\r\n\n", b"\r\n\r\n\n", b"\r\n\n\r\n"):
+        with pytest.raises(ProtocolError):
+            codec.decode(start + head("Host: a"))
+
+
 def test_empty_lines_before_a_request_are_skipped_and_counted(codec: Http1Codec) -> None:
     whole = b"\r\n" + head("Host: a")
     result = codec.decode(whole)
