@@ -158,7 +158,7 @@ def test_a_reload_while_a_worker_leaves() -> None:
         server.wait_for_log(r"^\*\*\* reload complete: 1 workers of generation 2 serve", timeout=30)
         assert [client.receive().body for client in (one, other)] == [b"slow\n", b"slow\n"]
         server.wait_for_log(r"^uWSGI worker \d cheaped\.$", timeout=30)
-        assert workers(server) == 1
+        wait_until(lambda: workers(server) == 1, timeout=30, what="one worker")
         assert_calm(server)
 
 

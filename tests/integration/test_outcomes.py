@@ -19,6 +19,16 @@ from tests.support.waiting import wait_until
 HTTP = ("--http-socket", "127.0.0.1:0")
 INI = "[uwsgi]\nhttp-socket = 127.0.0.1:0\nmodule = app\nprocesses = 2\npidfile = app.pid\n"
 AFTER_EXEC = r"^gracefully \(RE\)spawned"
+UNTIL_TOLD = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+# What is added to an application whose requests with a query wait for the same.
+SLOW = """
+import os, time
+fast = application
+def application(e, s):
+    while e["QUERY_STRING"] and not os.path.exists("go"):
+        time.sleep(0.01)
+    return fast(e, s)
+"""
 
 
 def project(directory: Path) -> None:
@@ -110,13 +120,14 @@ def test_two_who_wait_both_learn(tmp_path: Path) -> None:
     """The second reload begins when the first one has ended, and each one is told of its own."""
     project(tmp_path)
     with ServerProcess("app.ini", directory=tmp_path) as server:
-        (tmp_path / "app.py").write_text("import time\ntime.sleep(1)\nraise RuntimeError('first')\n")
+        (tmp_path / "app.py").write_text(UNTIL_TOLD + "raise RuntimeError('first')\n")
         results = []
         asking = threading.Thread(target=lambda: results.append(verb(server, "reload", "--wait")))
         asking.start()
         server.wait_for_log(AFTER_EXEC, timeout=60)
         assert verb(server, "reload").stdout == "a reload is running; another one follows\n"
         write_version(tmp_path / "app.py", "second")
+        (tmp_path / "go").touch()
         asking.join(60)
         assert results[0].returncode == 1
         assert "RuntimeError: first" in results[0].stderr
@@ -168,16 +179,16 @@ def test_restart_never_has_two_versions(tmp_path: Path) -> None:
     """The request that runs is answered by the old one; one that comes when that has gone waits for the new one."""
     project(tmp_path)
     code = (tmp_path / "app.py").read_text().replace("one", "%s")
-    slow = "\nimport time\nfast = application\ndef application(e, s):\n    time.sleep(float(e['QUERY_STRING'] or 0))\n"
-    (tmp_path / "app.py").write_text(code % "one" + slow + "    return fast(e, s)\n")
+    (tmp_path / "app.py").write_text(code % "one" + SLOW)
     with ServerProcess("app.ini", directory=tmp_path) as server, server.connect(timeout=60) as client:
         old = dict(server.worker_pids)
-        client.send(b"GET /?2 HTTP/1.1\r\nHost: test\r\n\r\n")
+        client.send(b"GET /?wait HTTP/1.1\r\nHost: test\r\n\r\n")
         wait_until(lambda: "state=busy" in verb(server, "status").stdout, 30)
         write_version(tmp_path / "app.py", "second")
         with open(tmp_path / "app.py", "a") as file:
             file.write("\nimport time\ntime.sleep(0.5)\n")
         assert verb(server, "restart", "--no-wait").stdout == "the restart has begun\n"
+        (tmp_path / "go").touch()
         assert client.receive().body == b"one"
         server.wait_for_log(AFTER_EXEC, timeout=60)
         assert server.get("/").body == b"second"
