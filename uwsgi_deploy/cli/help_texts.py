@@ -16,6 +16,7 @@ TITLES: Mapping[str, str] = {
     "gevent": "Green threads (gevent)",
     "http": "Requests and timeouts",
     "proxies": "Proxies in front",
+    "packets": "Variables of uwsgi packets",
     "logs": "Logging",
     "identity": "Identity and files",
     "reload": "Reloading",

@@ -17,6 +17,7 @@ from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
 from uwsgi_deploy.config.static import expiries_of, mapping_of, regexp_of, serves_files
 from uwsgi_deploy.errors import ConfigError
+from uwsgi_deploy.types import Protocol
 
 BUILT_IN = "default"
 # They are chosen by the bytes 0 to 9.
@@ -50,6 +51,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     settings = _check_reports(settings, origins, warn)
     _warn_of_shown_exceptions(settings, origins, warn)
     _check_proxies(settings, origins, warn)
+    settings = _check_packets(settings, origins, warn)
     _check_system(settings, origins, warn)
     if not workers.master and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
@@ -304,6 +306,32 @@ def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callabl
             read(value)
         except ValueError as error:
             raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
+
+
+def _check_packets(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
+    packets, application = settings.packets, settings.application
+    where, loads = origins.get("uwsgi-allow-from", BUILT_IN), origins.get("dynamic-apps", BUILT_IN)
+    trusted = None
+    if packets.uwsgi_allow_from:
+        try:
+            trusted = import_module(_TRUSTED).trusted_in(packets.uwsgi_allow_from)
+        except ValueError as error:
+            raise ConfigError(where, f"'uwsgi-allow-from' {error}") from None
+        if not any(settings.sockets.spoken_on(Protocol.UWSGI)):
+            warn(f"{where}: 'uwsgi-allow-from' is about sockets of the uwsgi protocol, and there is none")
+    if not packets.dynamic_apps:
+        return settings
+    if trusted is None or not (trusted.networks or trusted.unix or trusted.anyone):
+        raise ConfigError(
+            loads,
+            "'dynamic-apps' needs 'uwsgi-allow-from': anybody else could run any code",
+            hint="name the web server, such as uwsgi-allow-from = unix; mount names applications without that",
+        )
+    if trusted.anyone:
+        raise ConfigError(where, "'uwsgi-allow-from = *' with 'dynamic-apps' lets whoever connects run any code")
+    if not (application.module or application.wsgi_file or application.mount):
+        return replace(settings, application=replace(application, need_app=False))
+    return settings
 
 
 _PRIORITY = re.compile(r"[+-]?\d{1,2}")

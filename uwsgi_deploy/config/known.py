@@ -145,7 +145,6 @@ REFUSED: Mapping[str, str] = {
         words("stop reload pause suspend resume"), "it steers a running server and works on the command line only"
     ),
     **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
-    "dynamic-apps": "requests never choose which code is loaded here: name each application with mount",
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""

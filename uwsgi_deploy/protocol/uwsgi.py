@@ -6,7 +6,8 @@ then the request body. The answer is plain HTTP whose end is the end of the conn
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from uwsgi_deploy.errors import Aside, ProtocolError
 from uwsgi_deploy.protocol.http1 import body_length, wants_upgrade
@@ -61,7 +62,8 @@ _LANGUAGES = {
     28: "Rados",
 }
 # Variables that would make uWSGI load code, change directories or set process variables for whoever can reach the
-# socket. They are dropped here: nothing below may act on them by accident.
+# socket. They are dropped here, so that nothing below acts on them by accident; who is to be obeyed (uwsgi-allow-from)
+# has the codec of `protocol.obeyed`.
 NEVER_OBEYED = frozenset(
     {
         "UWSGI_FILE",
@@ -79,6 +81,8 @@ NEVER_OBEYED = frozenset(
         "HTTP_PROXY",
     }
 )
+# Told of each of these variables in a packet: what is known of the others so far, the name, the value.
+Special: TypeAlias = Callable[[dict[str, str], str, str], None]
 REQUIRED = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -88,14 +92,32 @@ REQUIRED = {
 }
 
 
+def drop(_variables: dict[str, str], _name: str, _value: str) -> None:
+    """What is done with variables that are not obeyed: nothing."""
+
+
+class Dropped:
+    """`drop` that tells of each name once. tell: given a sentence for the log."""
+
+    __slots__ = ("_known", "_tell")
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._known, self._tell = {"HTTP_PROXY"}, tell  # that one is a client's attack, and no mistake of anybody's
+
+    def __call__(self, _variables: dict[str, str], name: str, _value: str) -> None:
+        if name not in self._known:
+            self._known.add(name)
+            self._tell(f"{name} in a uwsgi packet is ignored: uwsgi-allow-from does not name who sent it")
+
+
 class UwsgiCodec:
     """Request heads of one uwsgi-protocol listener. `base` is copied into each environ first."""
 
-    __slots__ = ("_base", "_max_head")
+    __slots__ = ("_special", "base", "max_head")
 
-    def __init__(self, base: Environ, *, max_head: int) -> None:
-        self._base: dict[str, Any] = {**base, **REQUIRED}
-        self._max_head = max_head
+    def __init__(self, base: Environ, *, max_head: int, special: Special = drop) -> None:
+        self.base: dict[str, Any] = {**base, **REQUIRED}
+        self.max_head, self._special = max_head, special
 
     def decode(self, data: bytes) -> RequestHead | None:
         """See `Codec.decode`."""
@@ -104,22 +126,25 @@ class UwsgiCodec:
         modifier1, size = data[0], data[1] | data[2] << 8
         if modifier1 not in (_WSGI, _WSGI_CUT_SCRIPT_NAME):
             raise _no_request(data)
-        if size > self._max_head:
-            raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self._max_head} (buffer-size)")
+        if size > self.max_head:
+            raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self.max_head} (buffer-size)")
         if not size:
             raise ProtocolError(400, "an empty uwsgi packet")
         if len(data) < _HEADER_SIZE + size:
             return None
-        variables = decode_variables(data[_HEADER_SIZE : _HEADER_SIZE + size])
-        environ = {**self._base, **variables}
+        variables = decode_variables(data[_HEADER_SIZE : _HEADER_SIZE + size], self._special)
+        environ = {**self.base, **variables}
         if modifier1 == _WSGI_CUT_SCRIPT_NAME:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
         environ["wsgi.url_scheme"] = scheme_of(environ)
         return environ, _HEADER_SIZE + size, _body(environ), False, _facts(len(variables), size)
 
 
-def decode_variables(block: bytes) -> dict[str, str]:
-    """The variables of a packet; the last of equal names wins. Raises ProtocolError(400) on a lying length."""
+def decode_variables(block: bytes, special: Special = drop) -> dict[str, str]:
+    """The variables of a packet; the last of equal names wins. Raises ProtocolError(400) on a lying length.
+
+    special: decides about those of `NEVER_OBEYED`.
+    """
     variables: dict[str, str] = {}
     at, end = 0, len(block)
     text = block.decode("latin-1")
@@ -137,6 +162,8 @@ def decode_variables(block: bytes) -> dict[str, str]:
         name = text[start:middle]
         if name not in NEVER_OBEYED:
             variables[name] = text[value_start:at]
+        else:
+            special(variables, name, text[value_start:at])
     return variables
 
 

@@ -47,7 +47,7 @@ class Accounting:
             self._format = compile_format(settings.log_format, process, x_forwarded_for=forwarded)
         else:
             self._format = default_format(process, micros=settings.log_micros, x_forwarded_for=forwarded)
-            if all_settings.application.mount:
+            if all_settings.application.mount or all_settings.packets.dynamic_apps:
                 self._format = _with_application(self._format)
             if (level := all_settings.recycling.memory_report) > 0:
                 self._format = _with_memory(self._format, level)

@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import Any
 
 from uwsgi_deploy.config.settings import HookSettings, Settings
+from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.acceptor import Endpoint
 from uwsgi_deploy.net.connection import Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.messages import Codec
-from uwsgi_deploy.protocol.uwsgi import UwsgiCodec
+from uwsgi_deploy.protocol.uwsgi import Dropped, UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.response import Delivery
@@ -49,9 +50,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     """Make what workers share; nothing of it is a process's own yet."""
     http = settings.http
     return Prepared(
-        endpoints=tuple(
-            _endpoint(listener, settings)._replace(meet=_meet(listener, settings)) for listener in listeners
-        ),
+        endpoints=tuple(_met(_endpoint(listener, settings), listener, settings) for listener in listeners),
         limits=Limits(
             header_timeout=http.header_timeout,
             body_timeout=http.body_timeout,
@@ -65,15 +64,38 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
     )
 
 
+def _met(endpoint: Endpoint, listener: Listener, settings: Settings) -> Endpoint:
+    """The endpoint with what its codec has to know of whoever connects, where anybody is trusted."""
+    met = [meet for meet in (_allow(endpoint, settings), _meet(listener, settings)) if meet is not None]
+    if len(met) < 2:
+        return endpoint._replace(meet=met[0]) if met else endpoint
+    allow, forward = met
+    return endpoint._replace(meet=lambda codec, address: forward(allow(codec, address), address))
+
+
+def _allow(endpoint: Endpoint, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
+    """How the codec of a uwsgi socket learns whether variables of its peer are obeyed. Loaded when anybody's are."""
+    values = settings.packets.uwsgi_allow_from
+    if not values or not isinstance(endpoint.codec, UwsgiCodec):
+        return None
+    allowed = import_module("uwsgi_deploy.protocol.obeyed")
+    meet: Callable[[Codec, Any], Codec] = allowed.Allowed(_trust(values), endpoint.codec).meet
+    return meet
+
+
+def _trust(values: Sequence[str]) -> Any:
+    words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
+    trusted = words.trusted_in(values)
+    return rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
+
+
 def _meet(listener: Listener, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
     """How a codec learns from which proxy a connection comes; None when none is trusted. Loaded only then."""
     proxies = settings.proxies
     if not proxies.trusted_proxies:
         return None
     words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
-    trusted = words.trusted_in(proxies.trusted_proxies)
-    trust = rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
-    forwarded = rules.Forwarded(trust, words.headers_in(proxies.trusted_proxy_headers))
+    forwarded = rules.Forwarded(_trust(proxies.trusted_proxies), words.headers_in(proxies.trusted_proxy_headers))
     meet: Callable[[Codec, Any], Codec] = forwarded.wrap
     if proxies.enable_proxy_protocol and listener.protocol is Protocol.HTTP:
         meet = import_module("uwsgi_deploy.protocol.proxy_protocol").Introduction(forwarded).wrap
@@ -89,7 +111,7 @@ def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
     )
     base = base_environ(listener.server_name, listener.server_port, deployment)
     if listener.protocol is Protocol.UWSGI:
-        return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size))
+        return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size, special=Dropped(log)))
     if listener.protocol in LATE:
         codec, kind = (getattr(import_module(module), name) for module, name in LATE[listener.protocol])
         return Endpoint(listener.socket, codec(base, max_head=limits.buffer_size), kind)

@@ -60,6 +60,8 @@ HEEDED = (*signals.LIFE, signal.SIGTSTP)
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 # Loaded when something is mounted only.
 _MOUNTS = "uwsgi_deploy.wsgi.apps"
+# … when packets of somebody are obeyed.
+_PACKETS = "uwsgi_deploy.wsgi.packet_variables"
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
 # Loaded where files are to be served.
@@ -154,6 +156,8 @@ def load(settings: Settings, api: Api) -> Application:
     hooks.run(Phase.PRE_APP)
     started = time.monotonic()
     application = _load(settings)
+    if settings.packets.uwsgi_allow_from:
+        application = import_module(_PACKETS).obey(settings, application)
     if serves_files(settings.static):
         application = import_module(_STATIC).serve_files(settings.static, application, log=log)
     api.loaded(time.monotonic() - started)

@@ -52,6 +52,8 @@ REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
 FAREWELL = signal.SIGURG
 # Loaded with the first request that asks for another protocol.
 _RAW_STREAM = "uwsgi_deploy.wsgi.raw_stream"
+# Loaded where packets may have applications loaded.
+_PACKETS = "uwsgi_deploy.wsgi.packet_variables"
 # Loaded for a FastCGI socket.
 _ENDS = "uwsgi_deploy.net.fastcgi_connection"
 # New clients accepted in one round where no other worker could take them.
@@ -110,6 +112,8 @@ class Worker:
             condemn=self._retirement.condemn,
             shown=settings.harakiri.catch_exceptions,
         )
+        if settings.packets.dynamic_apps:
+            import_module(_PACKETS).replace_worker_with(self._retirement.condemn)
         self._keeps_alive = settings.http.http_keepalive_timeout > 0
         self._last_duration = 0.0
         self._stopping_since: float | None = None

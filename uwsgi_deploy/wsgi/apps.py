@@ -43,15 +43,23 @@ class Mounts:
     """The applications of a server, as one.
 
     manages_script_name: find the application by the path, longest first, instead of by SCRIPT_NAME alone.
-    default: for requests that none of them is for.
+    default: for requests that none of them is for. by_name: the applications by their mount points.
     """
 
     def __init__(self, mounted: Iterable[Mounted], *, manages_script_name: bool, default: Mounted) -> None:
         self.applications = tuple(mounted)
         self._default = default
-        self._by_name = {one.point: one for one in self.applications}
+        self.by_name = {one.point: one for one in self.applications}
         paths = [one for one in self.applications if one.path] if manages_script_name else []
         self._longest_first = tuple((one.path, one) for one in sorted(paths, key=lambda one: -len(one.path)))
+
+    def has(self, environ: Environ) -> bool:
+        """Whether a request is for one of them, and not for the default one for want of any other."""
+        path = environ["PATH_INFO"]
+        return environ["SCRIPT_NAME"] in self.by_name or any(
+            path.startswith(start) and path[len(start) : len(start) + 1] in ("", "/")
+            for start, _ in self._longest_first
+        )
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
         """Serve a request by the application that it is for."""
@@ -63,7 +71,7 @@ class Mounts:
                 environ["PATH_INFO"] = path[len(start) :]
                 break
         else:
-            one = self._by_name.get(environ["SCRIPT_NAME"], self._default)
+            one = self.by_name.get(environ["SCRIPT_NAME"], self._default)
         environ[APPLICATION_NUMBER] = one.number
         return one.application(environ, start_response)
 

@@ -70,7 +70,7 @@ def check_application(settings: ApplicationSettings) -> None:
     if settings.need_app and not (settings.module or settings.wsgi_file or settings.mount):
         raise AppLoadError(NOTHING_NAMED)
     if settings.home:
-        _site_packages(settings.home)
+        site_packages(settings.home)
 
 
 def prepare_environment(settings: ApplicationSettings) -> None:
@@ -98,7 +98,7 @@ def _put_first(directory: str) -> None:
 
 
 def _activate(home: str) -> None:
-    packages = _site_packages(home)
+    packages = site_packages(home)
     before = set(sys.path)
     site.addsitedir(str(packages))  # also runs its .pth files, as an interpreter in that environment does
     added = [entry for entry in sys.path if entry not in before]
@@ -111,7 +111,7 @@ def _activate(home: str) -> None:
     log(f"Set PythonHome to {home}")
 
 
-def _site_packages(home: str) -> str:
+def site_packages(home: str) -> str:
     """The packages directory of a virtual environment; one of another Python version is taken with a warning."""
     root = os.path.abspath(home)
     if not os.path.isdir(root):

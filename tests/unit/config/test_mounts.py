@@ -59,7 +59,3 @@ def test_http_clients_cannot_name_a_mount_point() -> None:
     assert warned("--http-socket=:1")
     assert not warned("--http-socket=:1", "--manage-script-name")
     assert not warned("--socket=:1")
-
-
-def test_dynamic_apps_are_refused() -> None:
-    assert "'dynamic-apps' is refused" in refusal("--dynamic-apps")

@@ -14,6 +14,7 @@ from uwsgi_deploy.config.settings.hooks import HookSettings
 from uwsgi_deploy.config.settings.http import HttpSettings
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.config.settings.logs import LogSettings
+from uwsgi_deploy.config.settings.packets import PacketSettings
 from uwsgi_deploy.config.settings.proxies import ProxySettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
@@ -37,6 +38,7 @@ class Settings:
     gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     proxies: ProxySettings = field(default_factory=ProxySettings)
+    packets: PacketSettings = field(default_factory=PacketSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     reload: ReloadSettings = field(default_factory=ReloadSettings)
@@ -73,6 +75,7 @@ __all__ = [
     "HttpSettings",
     "IdentitySettings",
     "LogSettings",
+    "PacketSettings",
     "ProxySettings",
     "RecyclingSettings",
     "ReloadSettings",

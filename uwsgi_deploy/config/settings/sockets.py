@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uwsgi_deploy.config.option import option
@@ -57,6 +58,12 @@ class SocketSettings:
             "scgi-socket": self.scgi_socket,
             "fastcgi-socket": self.fastcgi_socket,
         }
+
+    def spoken_on(self, protocol: Protocol) -> Iterator[str]:
+        """The addresses on which clients speak this protocol."""
+        for name, addresses in self.addresses.items():
+            if self.spoken(name) is protocol:
+                yield from addresses
 
     def spoken(self, name: str) -> Protocol:
         """What clients of the addresses of this option speak."""
