@@ -109,6 +109,24 @@ def test_pause_by_signal_and_fifo() -> None:
             assert answered(client)
 
 
+def test_the_last_of_several_in_a_moment_counts() -> None:
+    """The kernel keeps no order among signals that come together, so workers look at what is wanted."""
+    with ServerProcess(*HELLO, "-p", "2", "--master-fifo", "fifo") as server:
+        fifo = server.directory / "fifo"
+        for _ in range(40):
+            fifo.write_text("pp")
+            with dialled(server) as client:
+                client.sendall(GET)
+                assert answered(client)
+        fifo.write_text("ppp")
+        server.wait_for_log(r"^\*\*\* PAUSE", count=42, timeout=30)
+        with dialled(server) as client:
+            client.sendall(GET)
+            assert silent(client)
+            fifo.write_text("ppp")
+            assert answered(client)
+
+
 def test_a_paused_server_stops_and_answers_who_waits() -> None:
     with ServerProcess(*HELLO, "-p", "2", "--pidfile", "app.pid") as server:
         with dialled(server) as client:

@@ -60,7 +60,7 @@ from uwsgi_deploy.process.pages import forget_mapped_files
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import ReopenLog, SpawnWorker
 from uwsgi_deploy.worker.template import TemplateContext, run_template
-from uwsgi_deploy.worker.worker import FAREWELL
+from uwsgi_deploy.worker.worker import FAREWELL, REMINDER
 
 __all__ = ["Executor", "Resources"]
 
@@ -229,8 +229,9 @@ class Executor:
             return  # the template ends at this moment; the policy asks again when its exit was seen
         worker = self._fleet.ordered(action.wid, action.bank, template.generation, self._now)
         self._resources.scoreboard.expect(worker.wid, worker.bank, template.generation)
+        self._resources.scoreboard.tell_paused(paused=self._fleet.paused)
         follows_victim = self._fleet.slot(worker.wid).harakiri_count > 0
-        order = SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first, self._fleet.paused, follows_victim)
+        order = SpawnWorker(worker.serial, worker.wid, worker.bank, worker.is_first, follows_victim)
         try:
             end.send(channel.encode(order))
         except OSError:
@@ -276,7 +277,8 @@ class Executor:
         self._hard_stage.perform(action, self._now)
 
     def _remind(self, action: Remind) -> None:
-        numbers = [signal.SIGTSTP if self._fleet.paused else signal.SIGWINCH]
+        self._resources.scoreboard.tell_paused(paused=self._fleet.paused)
+        numbers: list[int] = [REMINDER]
         if self._fleet.leaving_since is not None:
             numbers.append(FAREWELL)
         for worker in self._fleet.workers():

@@ -31,6 +31,9 @@ FAMILY = {
 }
 """Header to variable, of all that a trusted proxy may be believed in."""
 
+CHAIN = FAMILY["x-forwarded-for"]
+_PLACE = tuple(variable for variable in FAMILY.values() if variable != CHAIN)
+
 # What frameworks and applications also take for a proxy's word: removed from everybody who is none.
 _RELATED = (
     "HTTP_X_FORWARDED",
@@ -74,10 +77,13 @@ class Trust:
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network], *, unix: bool, anyone: bool) -> None:
         self.unix, self.anyone = unix, anyone
-        # Size of an address, mask and network as numbers: `address in network` costs as much as a whole request head.
-        self._masks = tuple(
-            (network.max_prefixlen // 8, int(network.netmask), int(network.network_address)) for network in networks
-        )
+        # By size of an address: masks with their networks, all as numbers. `address in network` costs as much as a
+        # whole request head, and this the same for one network or a thousand of the same length.
+        masks: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
+        for network in networks:
+            of_size = masks[network.max_prefixlen // 8]
+            of_size.setdefault(int(network.netmask), set()).add(int(network.network_address))
+        self._masks = {size: tuple(of_size.items()) for size, of_size in masks.items()}
 
     def includes(self, address: str) -> bool:
         """Whether an address that somebody else vouches for is a trusted proxy's; "" or `unix:` is a Unix socket's."""
@@ -92,8 +98,11 @@ class Trust:
 
     def holds(self, packed: bytes) -> bool:
         """Whether one of the networks has this address."""
-        size, number = len(packed), int.from_bytes(packed, "big")
-        return any(size == own and number & mask == network for own, mask, network in self._masks)
+        number = int.from_bytes(packed, "big")
+        for mask, networks in self._masks[len(packed)]:  # noqa: SIM110 - a generator costs as much again
+            if number & mask in networks:
+                return True
+        return False
 
 
 class Verdict(NamedTuple):
@@ -106,14 +115,22 @@ class Verdict(NamedTuple):
 
 
 class Forwarded:
-    """The rules of a listener. `wrap` makes the codec of one connection. believed: headers, of `FAMILY`."""
+    """The rules of a listener. `wrap` makes the codec of one connection. believed: headers, of `FAMILY`.
 
-    __slots__ = ("_believed", "_remembered", "trust")
+    Clients are many, and what proxies say of scheme and host is nearly always the same. So addresses and all else are
+    looked at, and remembered, apart, where nothing but the order of addresses in a chain could connect them.
+    """
+
+    __slots__ = ("_believed", "_chains", "_places", "_proxies", "_reads_chains", "_remembered", "trust")
 
     def __init__(self, trust: Trust, believed: Sequence[str]) -> None:
         self.trust = trust
         self._believed = frozenset(FAMILY[header] for header in believed)
+        self._reads_chains = CHAIN in self._believed
         self._remembered: dict[Key, Verdict] = {}
+        self._places: dict[Key, Verdict] = {}
+        self._chains: dict[str, dict[str, str]] = {}
+        self._proxies: dict[str, Node] = {}  # the trusted ones among the addresses of chains
 
     def wrap(self, codec: Codec, address: Any) -> Codec:
         """A codec for one connection, whose peer's address is as accept(2) gives it."""
@@ -122,21 +139,52 @@ class Forwarded:
     def apply(self, environ: Environ, *, trusted: bool) -> None:
         """Make the environ tell of the client, and remove what is not to be believed. Raises ProtocolError."""
         pop = environ.pop
-        key: Key = tuple([pop(variable, None) for variable in FAMILY.values()])
+        chain = pop(CHAIN, None)
+        place: Key = tuple([pop(variable, None) for variable in _PLACE])
         if not trusted:
             for variable in _RELATED:
                 pop(variable, None)
             return
-        if key == _SILENT:
-            return
-        verdict = self._remembered.get(key)
+        verdict = self._places.get(place)
+        if verdict is None and self._stands_alone(place):
+            verdict = self._remember(self._places, place, self._decide((None, *place)))
         if verdict is None:
-            verdict = self._decide(key)
+            key: Key = (chain, *place)
+            verdict = self._remembered.get(key) or self._remember(self._remembered, key, self._decide(key))
+        elif chain and self._reads_chains:
+            client = self._chains.get(chain)
+            if client is None:
+                client = self._client_of(chain)
+            environ.update(client)
         environ.update(verdict.changes)
         if verdict.prefix:
             environ["SCRIPT_NAME"] = verdict.prefix + environ["SCRIPT_NAME"]
         if verdict.is_plain:
             pop("HTTPS", None)
+
+    def _stands_alone(self, place: Key) -> bool:
+        """Whether what is said of scheme and host is one word each, and no list with an entry for each hop."""
+        for variable, value in zip(_PLACE, place, strict=True):
+            if value and variable in self._believed and (variable == "HTTP_FORWARDED" or "," in value):
+                return False
+        return True
+
+    def _remember(self, where: dict[Key, Verdict], key: Key, verdict: Verdict) -> Verdict:
+        if sum([len(value) for value in key if value]) <= _LONGEST_REMEMBERED:
+            if len(where) >= _REMEMBERED:
+                where.clear()
+            where[key] = verdict
+        return verdict
+
+    def _client_of(self, chain: str) -> dict[str, str]:
+        """What a chain of addresses says of the client; remembered."""
+        changes: dict[str, str] = {}
+        self._read_chain(chain, changes)
+        if len(chain) <= _LONGEST_REMEMBERED:
+            if len(self._chains) >= _REMEMBERED:
+                self._chains.clear()
+            self._chains[chain] = changes
+        return changes
 
     def _decide(self, key: Key) -> Verdict:
         said = {
@@ -156,23 +204,11 @@ class Forwarded:
             path = prefix_path(prefix)
             if path is not None:
                 changes["HTTP_X_FORWARDED_PREFIX"] = prefix
-        verdict = Verdict(changes, path or "", changes.get("wsgi.url_scheme") == "http")
-        if sum(len(value) for value in key if value) <= _LONGEST_REMEMBERED:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = verdict
-        return verdict
+        return Verdict(changes, path or "", changes.get("wsgi.url_scheme") == "http")
 
     def _read_x_forwarded(self, said: dict[str, str], changes: dict[str, str]) -> None:
-        chain = said.get("HTTP_X_FORWARDED_FOR")
-        hops, at = 0, 0
-        if chain is not None:
-            entries = [entry.strip() for entry in chain.split(",")]
-            hops = len(entries)
-            at, client = self._client([parse_node(entry) for entry in entries[-_MOST_HOPS:]], hops)
-            if client is not None:
-                _set_client(client, changes)
-                changes["HTTP_X_FORWARDED_FOR"] = ", ".join(entries[at:])
+        chain = said.get(CHAIN)
+        at, hops = (0, 0) if chain is None else self._read_chain(chain, changes)
         scheme = _SCHEMES.get(_at_hop(said.get("HTTP_X_FORWARDED_PROTO", ""), at, hops).lower())
         host = _at_hop(said.get("HTTP_X_FORWARDED_HOST", ""), at, hops)
         if scheme:
@@ -180,6 +216,37 @@ class Forwarded:
         if host and is_host(host):
             changes["HTTP_X_FORWARDED_HOST"] = host
         _set_place(scheme, host, changes)
+
+    def _read_chain(self, chain: str, changes: dict[str, str]) -> tuple[int, int]:
+        """Where in it the client is, and how many hops there are.
+
+        From the right, and no further than to the first one who is no trusted proxy: who stands to the left of that one
+        may have written anything, and much of it.
+        """
+        hops = at = chain.count(",") + 1
+        text, comma, believed, client = chain, ",", "", None
+        while comma and hops - at < _MOST_HOPS:
+            text, comma, entry = text.rpartition(",")
+            entry = entry.strip()
+            proxy = self._proxies.get(entry)
+            node = proxy or parse_node(entry)
+            if node is None:
+                break
+            at, client, believed = at - 1, node, f"{entry}, {believed}" if believed else entry
+            if comma and proxy is None:
+                if not self.trust.holds(node.packed):
+                    break
+                self._remember_proxy(entry, node)
+        if client is not None:
+            _set_client(client, changes)
+            changes[CHAIN] = believed
+        return at, hops
+
+    def _remember_proxy(self, entry: str, node: Node) -> None:
+        if len(self._proxies) >= _REMEMBERED:
+            self._proxies.clear()
+        if len(entry) <= _LONGEST_REMEMBERED:
+            self._proxies[entry] = node
 
     def _read_forwarded(self, field: str, changes: dict[str, str]) -> None:
         elements = parse_forwarded(field)
@@ -205,9 +272,6 @@ class Forwarded:
             if not self.trust.holds(node.packed):
                 break
         return at, client
-
-
-_SILENT: Key = (None,) * len(FAMILY)
 
 
 class ForwardedCodec:
@@ -238,6 +302,11 @@ def peer_of(address: Any) -> str:
 
 def parse_node(text: str) -> Node | None:
     """`192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80` (RFC 7239 §6); None for anything else."""
+    if ":" not in text:  # nearly always: an IPv4 address, which has one spelling only
+        try:
+            return Node(text, inet_pton(AF_INET, text), "")
+        except (OSError, ValueError):
+            return None
     host, port = text, ""
     if text[:1] == "[" or text.count(":") == 1:
         match = _NODE.fullmatch(text)

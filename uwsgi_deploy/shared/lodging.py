@@ -88,6 +88,11 @@ class LodgingScoreboard(Scoreboard):
         """The sum of a counter over all workers and banks."""
         return super().total(field) + sum(board.total(field) for board in dict.fromkeys(self._lodgers.values()))
 
+    def tell_paused(self, *, paused: bool) -> None:
+        """Set `paused` for everybody, lodgers included."""
+        for board in self._boards():
+            board.paused = paused
+
     def expect(self, wid: int, bank: int, generation: int) -> None:
         """A template of `generation` is about to fork a worker into this place."""
         board = self._homes.get(generation)

@@ -10,6 +10,9 @@ Each core of a worker has a record, too: the request that it runs at the moment,
 at the beginning of every request with a single call (`CoreRecords.begin`) and one store at the end; it is all that can
 be known of a request whose worker hangs in C code. A reader may see a text that is half overwritten.
 
+Last of all is a byte that the master alone writes: `paused`. Signals only tell workers to look at it, because the
+kernel does not keep the order of two that come within a moment.
+
 `announce()` wakes the master when something in the scoreboard is worth a look (a worker is ready, or its work is done).
 
 The master's is an unnamed file, so that a master that re-executes itself finds it again (`shared.lodging`).
@@ -186,7 +189,19 @@ class CoreRecords:
 
 # What other code must agree on to read a mapping that this code made.
 LAYOUT = " ".join(
-    map(str, (BANKS, RECORD_SLOTS, CORE_SLOTS, REQUEST_BYTES, ROUTE_BYTES, *Field.__members__, *CoreField.__members__))
+    map(
+        str,
+        (
+            BANKS,
+            RECORD_SLOTS,
+            CORE_SLOTS,
+            REQUEST_BYTES,
+            ROUTE_BYTES,
+            *Field.__members__,
+            *CoreField.__members__,
+            "PAUSED",
+        ),
+    )
 )
 
 
@@ -214,7 +229,8 @@ class Scoreboard:
         records = workers * BANKS * RECORD_SLOTS * SLOT_BYTES
         self._cores_at = records
         idle = records + workers * BANKS * cores * CORE_SLOTS * SLOT_BYTES
-        size = idle + workers * BANKS
+        self._paused_at = size = idle + workers * BANKS
+        size += 1
         self.descriptors = _open(size if self.LASTS else 0) if adopted is None else adopted
         map_fd = self.descriptors.map_fd
         self._map = mmap.mmap(map_fd, size, mmap.MAP_SHARED | (0 if map_fd >= 0 else mmap.MAP_ANONYMOUS))
@@ -226,7 +242,16 @@ class Scoreboard:
         # Workers call each other through it when one has no time for a new client (see `net.reactor.Siblings`).
         self.call_fd = self.descriptors.call_fd
         # A byte for each bank of each worker, 1 while its process waits for events (see `net.reactor.Siblings`).
-        self.idle: memoryview = view[idle:]
+        self.idle: memoryview = view[idle : self._paused_at]
+
+    @property
+    def paused(self) -> bool:
+        """Whether workers are to serve nobody at present."""
+        return self._map[self._paused_at] != 0
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._map[self._paused_at] = paused
 
     # --- for the worker that writes -----------------------------------------------------------------------------------
 

@@ -21,15 +21,14 @@ RECEIVE_BYTES = 1 << 18
 class SpawnWorker:
     """Fork worker `wid` into `bank` of its scoreboard records; `serial` identifies the order in the answer.
 
-    is_first: no process had this number before. held: serve nobody yet (a pause). follows_victim: harakiri has ended
-    a process with this number, which may have left reports.
+    is_first: no process had this number before. follows_victim: harakiri has ended a process with this number, which
+    may have left reports.
     """
 
     serial: int
     wid: int
     bank: int
     is_first: bool
-    held: bool = False
     follows_victim: bool = False
 
 

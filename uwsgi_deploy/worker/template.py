@@ -310,7 +310,6 @@ def _live_as_worker(
         inheritance.prepared,
         is_first=order.is_first,
         expects_reports=expects_reports,
-        held=order.held,
         after_request=api.hook(uwsgi_module.AFTER_REQUEST),
     )
     try:

@@ -46,8 +46,9 @@ from uwsgi_deploy.wsgi.response import Response
 
 # A request that ran longer than this makes it worth while to send waiting clients to an idle worker.
 _CROWDED_AFTER = 0.005
-# What the master says with them: serve nobody, or serve (see `Worker._remember`).
-REMINDERS = (signal.SIGTSTP, signal.SIGWINCH)
+# Sent by the master: look at what may have changed (see `Worker._look`). Ctrl-Z in a terminal reaches workers, too.
+REMINDER = signal.SIGWINCH
+REMINDERS = (signal.SIGTSTP, REMINDER)
 # The server will stop soon (lame-duck): clients are to look for another one.
 FAREWELL = signal.SIGURG
 # Loaded with the first request that asks for another protocol.
@@ -62,7 +63,7 @@ _ACCEPT_ALONE = 32
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker is told at its birth. master_pid is None without a master; is_first, held: see
+    """What a worker is told at its birth. master_pid is None without a master; is_first: see
     `channel.SpawnWorker`; after_request: what the application wants to be called after each request
     (`uwsgi.after_req_hook`). expects_reports: processes that ended may have left reports for this one to deliver."""
 
@@ -73,7 +74,6 @@ class WorkerContext:
     master_pid: int | None
     prepared: Prepared
     is_first: bool = True
-    held: bool = False
     after_request: Callable[[], object] | None = None
     expects_reports: bool = True
 
@@ -137,7 +137,7 @@ class Worker:
         """See `run_worker`."""
         self._install_signals()
         if self._context.master_pid is not None:
-            self._remember(signal.SIGTSTP if self._context.held else signal.SIGWINCH)
+            self._look()
         if each := self._settings.recycling.cpu_affinity:
             log(pin_worker(self._context.wid, each=each))
         if chdir2 := self._settings.application.chdir2:
@@ -383,18 +383,17 @@ class Worker:
             self._stop(backlog=True)
         elif signal.SIGHUP in numbers:
             self._stop(backlog=False)
-        for number in numbers:
-            if number in REMINDERS:
-                self._remember(number)
-            elif number == FAREWELL:
-                self._keeps_alive = False
+        if FAREWELL in numbers:
+            self._keeps_alive = False
+        if not set(REMINDERS).isdisjoint(numbers):
+            self._look()
 
-    def _remember(self, number: int) -> None:
+    def _look(self) -> None:
         """The master reminds its workers of what may have changed: whether they serve, and where the log is."""
         complaint = reopen_if_moved()
         if complaint:
             log(f"worker {self._context.wid}: {complaint}")
-        if number == signal.SIGTSTP:
+        if self._context.scoreboard.paused:
             self._reactor.pause.begin()
         else:
             self._reactor.pause.end()

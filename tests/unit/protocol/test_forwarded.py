@@ -362,3 +362,34 @@ def test_random_headers_never_do_more_than_be_refused() -> None:
             continue
         assert all(isinstance(parameters, dict) for parameters, _ in elements)
     assert refused == {"forwarded"}
+
+
+def test_what_is_remembered_changes_nothing() -> None:
+    """One that has seen thousands of requests says what a fresh one says, and keeps a bounded part of them."""
+    source = random.Random(11)
+    hops = ("10.0.0.1", "10.9.9.9", "198.51.100.7", "2001:db8:1::5", "[2001:db8::1]:80", "unknown", " 10.1.1.1:5 ", "")
+    words = {
+        "x-forwarded-proto": ("https", "http", "https,http", "HTTPS", "nonsense"),
+        "x-forwarded-host": ("a.example", "a.example, b.example:81", "b@d"),
+        "x-forwarded-port": ("8443", "0"),
+        "x-forwarded-prefix": ("/shop", "x"),
+    }
+    old = Forwarded(TRUST, EVERYTHING)
+    for number in range(6000):
+        chosen = [source.choice(hops) for _ in range(source.randrange(4))] or [f"203.0.{number >> 8}.{number & 255}"]
+        said = {FAMILY["x-forwarded-for"]: ",".join(chosen)} if source.random() < 0.9 else {}
+        said |= {FAMILY[name]: source.choice(known) for name, known in words.items() if source.random() < 0.4}
+        first, second = ({**BASE, **said} for _ in range(2))
+        old.apply(first, trusted=True)
+        Forwarded(TRUST, EVERYTHING).apply(second, trusted=True)
+        assert first == second, said
+    memories = [getattr(old, name) for name in Forwarded.__slots__ if isinstance(getattr(old, name), dict)]
+    assert len(memories) == 4
+    assert all(0 < len(memory) <= 1024 for memory in memories)
+
+
+def test_many_networks() -> None:
+    trust = Trust([ip_network(f"10.{number}.0.0/16") for number in range(256)], unix=False, anyone=False)
+    assert trust.includes("10.255.3.4")
+    assert not trust.includes("11.0.0.1")
+    assert not trust.includes("2001:db8::1")

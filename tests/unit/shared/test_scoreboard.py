@@ -208,3 +208,19 @@ def test_core_records_do_not_overlap(workers: int, cores: int) -> None:
     for number, (wid, bank, core) in enumerate(seats, 1):
         assert list(scoreboard.running(wid, bank))[core].started == number
         assert scoreboard.request(wid, bank, core) == RunningRequest("-", "GET", f"/{number}", number)
+
+
+def test_everybody_sees_a_pause() -> None:
+    """It is behind all records, and its writer is none of the workers."""
+    scoreboard = Scoreboard(2, 3)
+    scoreboard.idle[-1] = 1
+    assert not scoreboard.paused
+    scoreboard.paused = True
+
+    def look() -> None:
+        assert scoreboard.paused
+
+    in_child(look)
+    scoreboard.paused = False
+    assert not scoreboard.paused
+    assert scoreboard.idle.tolist() == [0, 0, 0, 1]

@@ -9,7 +9,7 @@ from uwsgi_deploy.worker.channel import LoadFailed, Message, ReopenLog, Spawned,
 
 MESSAGES: list[Message] = [
     SpawnWorker(1, 2, 1, True),
-    SpawnWorker(1, 2, 1, False, True),
+    SpawnWorker(1, 2, 1, False),
     SpawnWorker(1, 2, 1, False, follows_victim=True),
     ReopenLog(),
     Spawned(1, 4711),
