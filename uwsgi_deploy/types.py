@@ -43,5 +43,8 @@ class Protocol(Enum):
     FASTCGI = "fastcgi"
 
 
+Placed: TypeAlias = tuple[tuple[str, str, str], ...]
+"""Names, texts and places of options in their order."""
+
 AsWritten: TypeAlias = tuple[tuple[str, str | None], ...]
 """Names and texts of options in the order they were given; None for a name without a value."""

@@ -31,6 +31,7 @@ TITLES: Mapping[str, str] = {
     "watching": "Watched files",
     "websockets": "WebSockets",
     "static": "Static files",
+    "routing": "Rules about requests and responses",
 }
 """Section of the settings to the heading of its options."""
 

@@ -46,7 +46,7 @@ from uwsgi_deploy.config.schema import BY_NAME, OPTIONS, OptionSpec, did_you_mea
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.sources.env import variable_name
 from uwsgi_deploy.errors import ConfigError
-from uwsgi_deploy.types import AsWritten
+from uwsgi_deploy.types import AsWritten, Placed
 
 UNKNOWN_IS_ERROR = frozenset({Layer.FRAMEWORK, Layer.COMMAND_LINE})
 """Layers whose authors see the message at once and mean this server: a name without meaning stops the start."""
@@ -92,7 +92,12 @@ def _build(sources: Sources, warnings: list[str]) -> Configuration:
     chosen = Selection(sources.facts, variables, usage, strict=switches["strict"], warnings=warnings)
     chosen.take(ranked)
     chosen.complete(sources)
-    settings = Settings(**chosen.parts(), as_written=chosen.as_written(), origins=chosen.origins("harakiri", "reports"))
+    settings = Settings(
+        **chosen.parts(),
+        routes=chosen.distinct(),
+        as_written=chosen.as_written(),
+        origins=chosen.origins("harakiri", "reports"),
+    )
     settings = check(settings, chosen.places(), warnings.append)
     return Configuration(
         settings=settings,
@@ -177,14 +182,26 @@ class Selection:
         """Option name and origin, of what was set in some sections."""
         return tuple((name, place) for name, place in self.places().items() if BY_NAME[name][0].section in of)
 
+    def distinct(self) -> Placed:
+        """The values of options whose names mean different things, by option and in their order."""
+        return tuple(
+            (chosen.raw.name, chosen.raw.text, chosen.raw.origin)
+            for name, places in self._chosen.items()
+            if BY_NAME[name][0].distinct
+            for chosen in places
+        )
+
     def effective(self) -> tuple[RawOption, ...]:
         """The options that count, as text, in the schema's order."""
         return tuple(chosen.raw for spec in OPTIONS for chosen in self._chosen.get(spec.name, ()))
 
     def as_written(self) -> AsWritten:
         """Everything that was given, under the names that were used and under those of this server."""
-        own = {name: [chosen.raw.value for chosen in places] for name, places in self._chosen.items()}
-        everything: dict[str, list[str | None]] = {**own, **self._written}
+        own: dict[str, list[str | None]] = {}
+        for places in self._chosen.values():
+            for chosen in places:
+                own.setdefault(chosen.raw.name, []).append(chosen.raw.value)
+        everything = {**own, **self._written}
         return tuple((name, value) for name, values in everything.items() for value in values)
 
     def _is_understood(self, record: Record) -> bool:
@@ -252,7 +269,7 @@ class Selection:
         if inverse:
             raw = RawOption(spec.name, "true" if value else "false", raw.origin)
         else:
-            raw = replace(raw, name=spec.name, value=converted.text)
+            raw = replace(raw, name=raw.name if spec.distinct else spec.name, value=converted.text)
         chosen = Chosen(raw, value, layer)
         if spec.repeatable:
             self._chosen.setdefault(spec.name, []).append(chosen)

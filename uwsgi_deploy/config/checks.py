@@ -59,6 +59,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_touched(settings, origins)
     _check_daemons(settings, origins)
     _check_static(settings, origins, warn)
+    _check_routes(settings, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -275,6 +276,19 @@ def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable
             f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
             "on an http-socket all requests are for the default application"
         )
+
+
+# Loaded by those who write rules only.
+_ROUTING = "uwsgi_deploy.config.routing"
+
+
+def _check_routes(settings: Settings, warn: Callable[[str], None]) -> None:
+    """Rules that can be understood; each mistake has its own place."""
+    if settings.routes:
+        routing = import_module(_ROUTING)
+        routing.chains_of(settings.routes)
+        for note in routing.notes_about(settings.routes):
+            warn(note)
 
 
 # Loaded by those who trust a proxy only.

@@ -112,12 +112,6 @@ NOT_YET: Mapping[str, str] = {
         subscribe-with-modifier1 weight auto-weight legion legion-mcast legion-node legion-lord legion-unlord
         legion-attach-daemon legion-smart-attach-daemon
         legion-smart-attach-daemon2 legion-setup legion-death legion-join legion-quorum legion-scroll""",
-    "internal routing": """
-        route route-host route-uri route-qs route-remote-addr route-user-agent route-remote-user route-referer route-if
-        route-if-not route-run route-label error-route error-route-uri error-route-status error-route-if
-        error-route-if-not error-route-run response-route response-route-uri response-route-status response-route-if
-        response-route-if-not response-route-run final-route final-route-uri final-route-status final-route-if
-        final-route-if-not final-route-run""",
 }
 
 SUBJECT_OF: Mapping[str, str] = {name: subject for subject, names in NOT_YET.items() for name in words(names)}

@@ -25,6 +25,7 @@ class Declaration:
     optional_value: str | None
     choices: tuple[str, ...]
     always: bool
+    distinct: bool
 
 
 def option(
@@ -35,6 +36,7 @@ def option(
     optional_value: str | None = None,
     choices: tuple[str, ...] = (),
     always: bool = False,
+    distinct: bool = False,
 ) -> Any:
     """Declare a settings field as an option.
 
@@ -43,6 +45,8 @@ def option(
     optional_value: what the option means when it is given without a value (uWSGI's optional arguments).
     choices: the only values that are accepted.
     always: the behaviour is always on here; switching it off is answered with a warning, never obeyed in silence.
+    distinct: of a repeatable option whose names mean different things (`route`, `route-host`): values keep the name
+    that they were given by, and their common order. They are read in `Settings.routes`.
     """
-    declaration = Declaration(aliases, inverse, help, optional_value, choices, always)
+    declaration = Declaration(aliases, inverse, help, optional_value, choices, always, distinct)
     return dataclasses.field(default=default, metadata={METADATA_KEY: declaration})

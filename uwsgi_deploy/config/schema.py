@@ -63,6 +63,7 @@ class OptionSpec:
     choices: tuple[str, ...]
     optional_value: str | None
     always: bool
+    distinct: bool
 
     @property
     def takes_value(self) -> bool:
@@ -104,6 +105,7 @@ def _specs_of(section: str, settings_class: type) -> Iterator[OptionSpec]:
             choices=declaration.choices,
             optional_value=declaration.optional_value,
             always=declaration.always,
+            distinct=declaration.distinct,
         )
 
 

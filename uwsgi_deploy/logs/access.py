@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from uwsgi_deploy.config.settings.logs import LogSettings
-from uwsgi_deploy.logs.record import RequestRecord, packet_size
+from uwsgi_deploy.logs.record import LOG_VARIABLES, RequestRecord, packet_size
 
 Format: TypeAlias = Callable[[RequestRecord], str]
 
@@ -30,6 +30,7 @@ _PROCESS_FIELDS = ("pid", "wid")
 
 _FIELD = re.compile(r"%\(([^)]*)\)")
 _REMEMBERED_LINES = 256
+_NONE: dict[str, str] = {}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -88,11 +89,19 @@ def compile_format(template: str, process: ProcessFacts, *, x_forwarded_for: boo
     return line
 
 
-def unknown_fields(settings: LogSettings) -> list[str]:
-    """Names in the log-format that mean nothing here, so that the start can say so."""
+def unknown_fields(settings: LogSettings, set_by_rules: str = "") -> list[str]:
+    """Names in the log-format that mean nothing here, so that the start can say so.
+
+    set_by_rules: the text of all routing rules, which may set fields of their own (logvar).
+    """
     names = (match[1] for match in _FIELD.finditer(settings.log_format))
     return [
-        name for name in names if name not in _FIELDS and name not in _PROCESS_FIELDS and not name.startswith("var.")
+        name
+        for name in names
+        if name not in _FIELDS
+        and name not in _PROCESS_FIELDS
+        and not name.startswith("var.")
+        and f"logvar:{name}=" not in set_by_rules
     ]
 
 
@@ -111,11 +120,12 @@ def _field(name: str, process: ProcessFacts, *, x_forwarded_for: bool) -> Format
         return _variable(name[4:])
     if name == "addr" and x_forwarded_for:
         return lambda r: str(r.environ.get("HTTP_X_FORWARDED_FOR", r.environ["REMOTE_ADDR"]))
-    return _FIELDS.get(name, _nothing)
+    return _FIELDS.get(name) or _set_by_rule(name)
 
 
-def _nothing(_: RequestRecord) -> str:
-    return ""
+def _set_by_rule(name: str) -> Format:
+    """What a routing rule has set with logvar."""
+    return lambda record: str(record.environ.get(LOG_VARIABLES, _NONE).get(name, ""))
 
 
 def _variable(key: str) -> Format:

@@ -8,6 +8,11 @@ from uwsgi_deploy.protocol.messages import Facts
 
 # In the environ where several applications are mounted: which one it was, by its number in the order of loading.
 APPLICATION_NUMBER = "uwsgi_deploy.application"
+# In the environ of requests that a routing rule has dealt with: variables for the log, that no line is to be written,
+# that a rule has answered.
+LOG_VARIABLES = "uwsgi_deploy.log_variables"
+UNLOGGED = "uwsgi_deploy.unlogged"
+ROUTED = "uwsgi_deploy.routed"
 # Request variables of HTTP as a uwsgi packet would carry them: names, and the length fields of names and values.
 _REQUEST_VARIABLES = (
     "REQUEST_METHOD",

@@ -148,7 +148,10 @@ def _start(configuration_settings: Settings, notices: Sequence[str], start: Star
             raise
         return ExitCode.OK
     who = _check(settings, again=start.again)
-    lines += [f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs)]
+    rules = "\n".join(text for _, text, _ in settings.routes)
+    lines += [
+        f"log-format: unknown field %({name}), '-' is written for it" for name in unknown_fields(settings.logs, rules)
+    ]
     lines += identity.assume(identity.resolve_immediate(settings.identity))
     if start.again:
         foreground = None

@@ -23,7 +23,8 @@ LATE = (
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
     *("uwsgi_deploy.protocol.scgi", "uwsgi_deploy.net.cgi_connection"),
     *("uwsgi_deploy.protocol.fastcgi", "uwsgi_deploy.net.fastcgi_connection"),
-    "uwsgi_deploy.wsgi.static",
+    *("uwsgi_deploy.wsgi.static", "uwsgi_deploy.wsgi.routing.front"),
+    *("uwsgi_deploy.wsgi.routing.files", "uwsgi_deploy.wsgi.routing.passwords"),
 )
 
 

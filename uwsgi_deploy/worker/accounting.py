@@ -7,12 +7,12 @@ from collections.abc import Callable
 from math import inf
 from threading import get_ident
 from time import monotonic, time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.logs.access import Format, ProcessFacts, compile_format, default_format, escape
-from uwsgi_deploy.logs.record import APPLICATION_NUMBER, Answer, RequestRecord
+from uwsgi_deploy.logs.record import APPLICATION_NUMBER, ROUTED, UNLOGGED, Answer, RequestRecord
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.process import memory
 from uwsgi_deploy.protocol.messages import Environ, Facts
@@ -40,6 +40,8 @@ class Accounting:
         self._begin_on, self._started = self.cores.writers, self.cores.started
         self._time_limit = all_settings.harakiri.harakiri or inf
         self._clock_offset = time() - monotonic()
+        if all_settings.routes:
+            self.log = self._log_unless_told  # type: ignore[method-assign]
         self._slow = settings.log_slow / 1000 if settings.log_slow else 0.0
         process = ProcessFacts(os.getpid(), wid)
         forwarded = settings.log_x_forwarded_for
@@ -49,6 +51,8 @@ class Accounting:
             self._format = default_format(process, micros=settings.log_micros, x_forwarded_for=forwarded)
             if all_settings.application.mount or all_settings.packets.dynamic_apps:
                 self._format = _with_application(self._format)
+            if all_settings.routes:
+                self._format = _with_route(self._format, "micros" if settings.log_micros else "msecs")
             if (level := all_settings.recycling.memory_report) > 0:
                 self._format = _with_memory(self._format, level)
         # Whether anything has to be looked at when a request is over and was neither slow nor an error.
@@ -133,6 +137,11 @@ class Accounting:
         )
         self._write(self._format(record))
 
+    def _log_unless_told(self, environ: Environ, facts: Facts, answer: Answer, **passed: Any) -> None:
+        """`log`, where rules may say that a request has no line (donotlog)."""
+        if UNLOGGED not in environ:
+            Accounting.log(self, environ, facts, answer, **passed)
+
     def client_gone(self, environ: Environ) -> None:
         """The client left before its response was whole: ordinary, and only told to those who asked for it."""
         request = f"{environ['REQUEST_METHOD']} {escape(environ.get('REQUEST_URI', ''))} ({environ['REMOTE_ADDR']})"
@@ -154,6 +163,19 @@ class Accounting:
 def _with_application(line: Format) -> Format:
     """uWSGI's number of the application, where there are several."""
     return lambda record: line(record).replace("|app: 0|", f"|app: {record.environ.get(APPLICATION_NUMBER, -1)}|", 1)
+
+
+def _with_route(line: Format, unit: str) -> Format:
+    """uWSGI's mark of requests that a rule has answered."""
+
+    def marked(record: RequestRecord) -> str:
+        text = line(record)
+        if ROUTED not in record.environ:
+            return text
+        before, sign, after = text.rpartition(f" {unit} (")
+        return f"{before} {unit} via route() ({after}" if sign else text
+
+    return marked
 
 
 def _with_memory(line: Format, level: int) -> Format:

@@ -48,17 +48,22 @@ CALLERS = frozenset(
         ("uwsgi_deploy.wsgi.response", "BlockStream.run"),
         ("uwsgi_deploy.wsgi.file_wrapper", "FileWrapper.__next__"),
         ("uwsgi_deploy.wsgi.file_wrapper", "FileWrapper.close"),
+        ("uwsgi_deploy.wsgi.apps", "Mounts.__call__"),
+        ("uwsgi_deploy.wsgi.static", "StaticFiles.__call__"),
+        ("uwsgi_deploy.wsgi.routing.front", "Front.__call__"),
         ("uwsgi_deploy.api.module", "Api.hook.<locals>.call"),
         ("uwsgi_deploy.api.deadlines", "harakiri.<locals>.decorate.<locals>.limited"),
     }
 )
 # Modules all of whose functions are between the application and a library that it calls.
 WRAPPERS = frozenset({"uwsgi_deploy.api.instrumentation"})
-# Functions in which a core waits for its client.
+# Functions that may be interrupted themselves: a core waits for its client there, or for a regular expression.
 WAITS = frozenset(
     {
         ("uwsgi_deploy.worker.engines.threads", "wait"),
         ("uwsgi_deploy.worker.engines.gevent", "wait"),
+        ("uwsgi_deploy.wsgi.routing.chain", "Chain.run"),
+        ("uwsgi_deploy.wsgi.routing.chain", "find"),
     }
 )
 

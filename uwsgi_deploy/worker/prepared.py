@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from uwsgi_deploy.api.deadlines import set_user_limit
 from uwsgi_deploy.config.settings import HookSettings, Settings
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.acceptor import Endpoint
@@ -20,6 +21,11 @@ from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
 from uwsgi_deploy.wsgi.response import Delivery
 
+if TYPE_CHECKING:
+    from uwsgi_deploy.wsgi.routing.front import Routing
+
+# Loaded where rules are set.
+_ROUTING = "uwsgi_deploy.wsgi.routing.front"
 # Codec and kind of connection of the protocols whose modules only their users load.
 LATE = {
     Protocol.SCGI: (
@@ -38,12 +44,14 @@ class Prepared:
     """What is the same in all workers. Made before they are forked, so that they share the memory of it.
 
     has_hooks: whether any option about hooks is set; running none would copy 100 KB in each worker.
+    routing: the rules of `route` and its kin, if there are any.
     """
 
     endpoints: tuple[Endpoint, ...]
     limits: Limits
     delivery: Delivery
     has_hooks: bool
+    routing: Routing | None = None
 
 
 def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
@@ -61,6 +69,7 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
         ),
         delivery=Delivery(Flusher(), raise_write_errors=not http.disable_write_exception),
         has_hooks=settings.hooks != HookSettings(),
+        routing=import_module(_ROUTING).routing_of(settings, set_user_limit, log) if settings.routes else None,
     )
 
 

@@ -88,7 +88,10 @@ class Worker:
 
     def __init__(self, context: WorkerContext, application: Application) -> None:
         settings = context.settings
-        self._context, self._settings, self._application = context, settings, application
+        self._context, self._settings = context, settings
+        routing = context.prepared.routing
+        self._application = application if routing is None else routing.in_front_of(application, context.wid)
+        self._respond = Response if routing is None else routing.response
         self._accounting = Accounting(settings, context.scoreboard, context.wid, log)
         self._guard = Guard(
             settings,
@@ -219,7 +222,7 @@ class Worker:
         if environ["REMOTE_ADDR"] is None:
             environ["REMOTE_ADDR"] = connection.remote_addr
             environ["REMOTE_PORT"] = connection.remote_port
-        response = Response(connection, self._delivery, environ["REQUEST_METHOD"], core)
+        response = self._respond(connection, self._delivery, environ["REQUEST_METHOD"], core)
         if connection.body is not None:
             environ["wsgi.input"] = connection.body
         elif connection.live_length:

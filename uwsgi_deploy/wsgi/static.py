@@ -72,14 +72,14 @@ class StaticFiles:
         if path.startswith(self._prefixes) and environ["REQUEST_METHOD"] in READING:
             found = self._lookup.find(path)
             if type(found) is Found:
-                return self._answer(environ, start_response, found, path)
+                return self.answer(environ, start_response, found, path)
             if found is Obstacle.NEEDS_SLASH:
                 return _redirect(environ, start_response, path)
             if found is Obstacle.FORBIDDEN:
                 return _say(start_response, "403 Forbidden")
         return self._application(environ, start_response)
 
-    def _answer(self, environ: Environ, start_response: StartResponse, found: Found, path: str) -> Iterable[bytes]:
+    def answer(self, environ: Environ, start_response: StartResponse, found: Found, path: str) -> Iterable[bytes]:
         """The answer with a file. Its descriptor is closed here, unless it is in the body."""
         headers = self._manner.headers(environ, found, path)
         if self._manner.may_be_packed and self._manner.is_packed(found.real):

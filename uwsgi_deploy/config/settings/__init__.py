@@ -19,13 +19,14 @@ from uwsgi_deploy.config.settings.proxies import ProxySettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.reports import ReportSettings
+from uwsgi_deploy.config.settings.routing import RoutingSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.static import StaticSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.websockets import WebSocketSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
-from uwsgi_deploy.types import AsWritten
+from uwsgi_deploy.types import AsWritten, Placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Settings:
     watching: WatchingSettings = field(default_factory=WatchingSettings)
     websockets: WebSocketSettings = field(default_factory=WebSocketSettings)
     static: StaticSettings = field(default_factory=StaticSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    # The rules of `routing` with their own names and places, in their order.
+    routes: Placed = ()
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
     # Where the options about late requests were set, for their reports: name and place.
@@ -80,6 +84,7 @@ __all__ = [
     "RecyclingSettings",
     "ReloadSettings",
     "ReportSettings",
+    "RoutingSettings",
     "Settings",
     "SocketSettings",
     "StaticSettings",
