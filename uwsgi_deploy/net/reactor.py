@@ -6,7 +6,8 @@ polls at a time (the leader, see `worker.engines`); cores give connections back 
 Connections are registered once, edge-triggered for reading and writing. While a core owns a connection an edge only
 sets `readable`. No edge is lost: the reactor sets `readable` before it looks at the state, a core gives the state back
 before it looks at `readable`, and every connection that is given back with something to do passes through `_returned`,
-which only the leader empties.
+which only the leader empties. Setting the state is what gives a connection back: a core that does so touches its
+descriptor no more, which may be closed, and another client's, by then.
 """
 
 from __future__ import annotations
@@ -194,10 +195,10 @@ class Reactor(Receiving):
             if connection.inbox or connection.readable:
                 self._return(connection)
         elif connection.outbox:
-            connection.state = SENDING
             connection.deadline = self.now + self._limits.send_timeout
             self.unsent += connection.in_memory
             self._register(connection)
+            connection.state = SENDING
             self._return(connection)
         else:
             self._after_response(connection)
@@ -275,14 +276,20 @@ class Reactor(Receiving):
     # -- ending --------------------------------------------------------------------------------------------------------
 
     def _end(self, connection: Connection) -> None:
-        """The last response is sent. With unread input a plain close would reset it (RFC 9112 §9.6): linger then."""
-        if connection.eof or not (connection.inbox or connection.readable or connection.live_length):
-            self._close(connection)
-        else:
+        """The last response is sent. With unread input a plain close would reset it (RFC 9112 §9.6): linger then.
+
+        `readable` only says that nobody has looked: it is so after each body of a known length.
+        """
+        unread = connection.inbox or connection.live_length
+        if not unread and connection.readable:
+            unread = not connection.discard_input() and connection.discarded
+        if unread and not connection.eof:
             self._start_lingering(connection)
+        else:
+            self._close(connection)
 
     def _start_lingering(self, connection: Connection) -> None:
-        connection.inbox, connection.state = b"", LINGERING
+        connection.inbox = b""
         connection.deadline = self.now + _LINGER_TIME
         try:
             connection.shut_down()
@@ -290,6 +297,7 @@ class Reactor(Receiving):
             self._close(connection)
             return
         self._register(connection)
+        connection.state = LINGERING
         self._return(connection)
 
     def _linger(self, connection: Connection) -> None:
