@@ -14,10 +14,11 @@ from django_integration import conf
 from uwsgi_deploy import launch
 from uwsgi_deploy.cli.client import Place
 from uwsgi_deploy.config.raw import RawOption
-from uwsgi_deploy.launch import Framework, Launch
+from uwsgi_deploy.launch import Framework, Launch, Target
 
 ORIGIN = "settings.UWSGI"
 COMMAND = "runuwsgi"
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8000"
 
 
 def plan(
@@ -35,6 +36,12 @@ def plan(
 def whereabouts(settings: Any) -> Place:
     """See `uwsgi_deploy.launch.whereabouts`."""
     return launch.whereabouts(Framework(COMMAND, ORIGIN, _directory(settings)), conf.options(settings))
+
+
+def target(settings: Any) -> Target:
+    """See `uwsgi_deploy.launch.target`."""
+    defaults = (*_directory(settings), ("http-socket", f"{DEFAULT_HOST}:{DEFAULT_PORT}"))
+    return launch.target(Framework(COMMAND, ORIGIN, defaults), conf.options(settings))
 
 
 def _directory(settings: Any) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,7 @@ VERBS = (
     "inflight",
     "dump",
     "harakiri",
+    "curl",
 )
 COMMANDS: Mapping[str, str] = {"run": "flask_integration.run", **dict.fromkeys(VERBS, "flask_integration.verbs")}
 """Command to the module that has it, in `commands`."""

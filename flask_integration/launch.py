@@ -13,7 +13,7 @@ from flask_integration.discovery import APPLICATION
 from uwsgi_deploy import launch
 from uwsgi_deploy.cli.client import Place
 from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
-from uwsgi_deploy.launch import Framework, Launch
+from uwsgi_deploy.launch import Framework, Launch, Target
 
 COMMAND = "flask uwsgi run"
 DEFAULT_HOST = "127.0.0.1"
@@ -33,6 +33,12 @@ def plan(project: Sequence[RawOption], given: Sequence[RawOption], *, replaced: 
 def whereabouts(project: Sequence[RawOption]) -> Place:
     """See `uwsgi_deploy.launch.whereabouts`."""
     return launch.whereabouts(Framework(COMMAND, ORIGIN, (("chdir", os.getcwd()),)), project)
+
+
+def target(project: Sequence[RawOption]) -> Target:
+    """See `uwsgi_deploy.launch.target`."""
+    defaults = (("chdir", os.getcwd()), ("http-socket", f"{DEFAULT_HOST}:{DEFAULT_PORT}"))
+    return launch.target(Framework(COMMAND, ORIGIN, defaults), project)
 
 
 def http_socket(host: str | None, port: int | None, environ: Mapping[str, str]) -> Iterator[RawOption]:

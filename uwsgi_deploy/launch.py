@@ -22,6 +22,7 @@ from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.sources.framework import Pair, framework_options
 from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.handover import Handover
+from uwsgi_deploy.net.address import TcpAddress, UnixAddress, parse_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,45 @@ def plan(
 
 def whereabouts(framework: Framework, project: Sequence[RawOption]) -> Place:
     """Where the server is that the framework's command starts for this project. Raises ConfigError."""
+    return place_in(_settings(framework, project))
+
+
+def _settings(framework: Framework, project: Sequence[RawOption]) -> Settings:
     sources = Sources(
         framework=tuple(project),
         defaults=framework_options(framework.defaults, origin=framework.command),
         facts=collect(os.environ, version=__version__),
     )
-    return place_in(build(sources).settings)
+    return build(sources).settings
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a project's server is reached: an address as `curl` takes it, and what is spoken there."""
+
+    address: str
+    protocol: str
+
+
+def target(framework: Framework, project: Sequence[RawOption]) -> Target:
+    """The first address of the server that the framework's command starts for this project, one for HTTP if there is.
+
+    Raises ConfigError where there is none that the settings alone tell.
+    """
+    settings = _settings(framework, project)
+    found: list[Target] = []
+    for name, addresses in settings.sockets.addresses.items():
+        for text in addresses:
+            where = parse_address(text, name)
+            if isinstance(where, UnixAddress) and not where.abstract:
+                found.append(
+                    Target(os.path.join(settings.application.chdir, text), settings.sockets.spoken(name).value)
+                )
+            elif isinstance(where, UnixAddress) or (isinstance(where, TcpAddress) and where.port):
+                found.append(Target(text, settings.sockets.spoken(name).value))
+    if not found:
+        raise ConfigError(framework.origin, "no address of the server is known there", hint="give --address")
+    return min(found, key=lambda one: one.protocol != "http")
 
 
 def first_name(option: RawOption) -> str:

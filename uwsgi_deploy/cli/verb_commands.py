@@ -105,8 +105,8 @@ ARGPARSE_TYPES: Mapping[Takes, Callable[[str], Any]] = {
 }
 
 
-def add_verbs(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
-    """Add a subparser for every verb; each takes the options of `common`, too."""
+def add_verbs(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> Any:
+    """Add a subparser for every verb; each takes the options of `common`, too. Returns where others can be added."""
     subparsers = parser.add_subparsers(
         dest=DESTINATION, metavar="VERB", required=True, parser_class=argparse.ArgumentParser
     )
@@ -127,6 +127,7 @@ def add_verbs(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) 
             parents=[common],
         )
         _add_arguments(command, verb.arguments)
+    return subparsers
 
 
 def _add_arguments(parser: argparse.ArgumentParser, arguments: Iterable[Argument]) -> None:

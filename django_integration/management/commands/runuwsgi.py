@@ -21,7 +21,7 @@ from django.core.management.base import BaseCommand, CommandError, SystemCheckEr
 from django.db import DatabaseError, connections
 
 from django_integration import addresses, checks, conf, static_files
-from django_integration.launch import forget_time_zone, plan
+from django_integration.launch import DEFAULT_HOST, DEFAULT_PORT, forget_time_zone, plan
 from uwsgi_deploy import ConfigError, __version__, replace_process
 from uwsgi_deploy.cli.argparse_options import DESTINATION, add_arguments
 from uwsgi_deploy.config.raw import COMMAND_LINE, RawOption
@@ -40,9 +40,9 @@ class Command(BaseCommand):
     )
     requires_system_checks: Sequence[str] = ()  # handle() runs them, with a word before
 
-    default_addr = "127.0.0.1"
+    default_addr = DEFAULT_HOST
     default_addr_ipv6 = "::1"
-    default_port = "8000"
+    default_port = DEFAULT_PORT
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> ArgumentParser:
         """A parser whose usage has a screen's size, and which knows the server's reasons for refusing an option."""

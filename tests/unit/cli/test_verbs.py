@@ -71,7 +71,7 @@ def test_both_refuse_the_same(line: list[str], performed: list[Any]) -> None:
 
 
 def test_flask_has_every_verb() -> None:
-    assert set(flask_integration.cli.COMMANDS) == {"run", *(verb.words[0] for verb in VERBS)}
+    assert set(flask_integration.cli.COMMANDS) == {"run", "curl", *(verb.words[0] for verb in VERBS)}
 
 
 def test_the_words_of_the_command_line_are_the_verbs() -> None:
