@@ -95,8 +95,8 @@ def test_passwords(server: ServerProcess) -> None:
 
 
 def test_rewritten_requests_go_through_the_rest(server: ServerProcess) -> None:
-    response = server.get("/old/x?lost=1")
-    assert response.body == b"SCRIPT_NAME= PATH_INFO=/new/x QUERY_STRING=was=old REMOTE_USER= ADDED=1"
+    response = server.get("/old/x?kept=1")
+    assert response.body == b"SCRIPT_NAME= PATH_INFO=/new/x QUERY_STRING=was=old&kept=1 REMOTE_USER= ADDED=1"
 
 
 def test_headers(server: ServerProcess) -> None:

@@ -29,12 +29,15 @@ SHOWN: tuple[OptionSpec | Control, ...] = (*CONTROLS, *OPTIONS)
 
 
 class ServerOption(click.Option):
-    """One option of the server in click's terms. What is given lands in the context, not in parameters."""
+    """One option of the server in click's terms. What is given lands in the context, not in parameters.
 
-    def __init__(self, option: OptionSpec | Control, declarations: Sequence[str]) -> None:
+    alias: its only name here, where the option's names mean different things; help shows it with the option.
+    """
+
+    def __init__(self, option: OptionSpec | Control, declarations: Sequence[str], *, alias: str = "") -> None:
         takes_value = bool(help_texts.value_name(option))
         super().__init__(
-            [f"server_{option.name.replace('-', '_')}", *declarations],
+            [f"server_{(alias or option.name).replace('-', '_')}", *declarations],
             is_flag=not takes_value,
             multiple=takes_value,
             type=str if takes_value else bool,
@@ -42,11 +45,14 @@ class ServerOption(click.Option):
             expose_value=False,
             callback=_remember,
             help=option.help,
+            hidden=bool(alias),
         )
-        self.option = option
+        self.option, self.alias = option, alias
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002  click's signature
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:  # noqa: ARG002  click's signature
         """The short flags and the first name; other names are in the text."""
+        if self.alias:
+            return None
         available = (*self.opts, *self.secondary_opts)
         names = [name for name in (*self.option.short_flags, f"--{self.option.name}") if name in available]
         left = ", ".join(names or available)
@@ -64,15 +70,21 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
     if not isinstance(parameter, ServerOption) or value is None or value == ():
         return
     texts = ("true" if value else "false",) if isinstance(value, bool) else value
-    given = tuple(RawOption(parameter.option.name, text, COMMAND_LINE) for text in texts)
+    given = tuple(RawOption(parameter.alias or parameter.option.name, text, COMMAND_LINE) for text in texts)
     ctx.meta[META] = (*server_options(ctx), *given)
 
 
 def click_options(*, without: Collection[str] = ()) -> list[click.Option]:
     """All options of the server; `without` are spellings that the command uses for itself (`-h`, `--host`)."""
-    return [
-        ServerOption(option, declarations) for option in SHOWN if (declarations := list(_declarations(option, without)))
-    ]
+    return [option for shown in SHOWN for option in _options_of(shown, without)]
+
+
+def _options_of(option: OptionSpec | Control, without: Collection[str]) -> Iterator[ServerOption]:
+    if isinstance(option, OptionSpec) and option.distinct:
+        yield ServerOption(option, [f"--{option.name}"])
+        yield from (ServerOption(option, [f"--{alias}"], alias=alias) for alias in option.aliases)
+    elif declarations := list(_declarations(option, without)):
+        yield ServerOption(option, declarations)
 
 
 def _declarations(option: OptionSpec | Control, without: Collection[str]) -> Iterator[str]:

@@ -253,7 +253,7 @@ NOT_NEEDED: Mapping[str, str] = {
 }
 """Actions that ask for what is the case anyway, with the reason."""
 
-_NO_CODE = "requests never choose which code is loaded here: name each application with mount"
+_NO_CODE = "rules never choose which code is loaded here: name each application with mount"
 _NO_CACHE = "this server has no cache"
 _NO_PROXY = "rules do not pass requests on to other servers here: let the web server or the application do that"
 _NO_CHANGE = "rules do not change the bodies of responses here"

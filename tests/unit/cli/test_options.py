@@ -44,6 +44,12 @@ def test_a_plain_click_command_can_use_them_too() -> None:
     )
 
 
+@pytest.mark.parametrize("command_class", [ServerCommand, click.Command])
+def test_names_that_mean_different_things_stay_what_they_are(command_class: type[click.Command]) -> None:
+    text = output(make(command_class), "--route", "^/a log:", "--route-host", "^b log:", "--route-label", "x")
+    assert text.endswith("['--route=^/a log:', '--route-host=^b log:', '--route-label=x']")
+
+
 def test_mistakes_are_clicks_errors() -> None:
     result = CliRunner().invoke(make(ServerCommand), ["--wrokers", "4"])
     assert result.exit_code == 1

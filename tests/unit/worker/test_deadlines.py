@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from math import inf
 from types import FrameType, SimpleNamespace
 from typing import Any, cast
@@ -22,7 +23,7 @@ from uwsgi_deploy.reports.incident import Incident, Kind, Outcome
 from uwsgi_deploy.shared import stack_dump
 from uwsgi_deploy.shared.scoreboard import Field, RequestPhase, Scoreboard
 from uwsgi_deploy.worker import injection
-from uwsgi_deploy.worker.deadlines import Deadlines, is_interruptible
+from uwsgi_deploy.worker.deadlines import CALLERS, WAITS, Deadlines, is_interruptible
 from uwsgi_deploy.worker.evidence import Evidence
 from uwsgi_deploy.worker.reporting import Reporting
 from uwsgi_deploy.worker.watchdog import FIRST_REPEAT, LEFT_REPORTS, PULSE, Watchdog
@@ -284,6 +285,17 @@ def test_the_application_may_be_interrupted_wherever_it_runs() -> None:
 
     assert run(application)[0] is SERVED
     assert seen == [True] * 4
+
+
+def test_what_is_let_through_is_there() -> None:
+    """A function that is renamed would make late requests behind it uninterruptible, and nobody would notice."""
+    for module, name in (*CALLERS, *WAITS):
+        found: Any = import_module(module)
+        for part in name.partition(".<locals>")[0].split("."):
+            found = getattr(found, part)
+        assert found.__code__.co_qualname == name.partition(".<locals>")[0]
+    for application in ("Mounts.__call__", "StaticFiles.__call__", "Front.__call__"):
+        assert application in {name for _, name in CALLERS}
 
 
 def test_the_server_may_not_be_interrupted() -> None:

@@ -44,9 +44,12 @@ def act_of(number_of_rule: int, chain: WrittenChain, around: Surroundings) -> Ac
 
 
 def _goto(here: int, chain: WrittenChain, label: Render) -> Act:
-    """Forward to a label. One that is made of the request's own words may be none: then the next rule is asked."""
+    """Forward to a label. One that is made of the request's own words may be none: that ends the request, as in uWSGI,
+    because the rules behind it may be guards."""
     ahead = {name: target for name, target in chain.labels.items() if target > here}
-    return lambda visit: ahead.get(label(visit))
+    is_about_request = chain.rules[here].raw.name.startswith("route")
+    nowhere: Verdict = say(_FORBIDDEN) if is_about_request else LEAVE
+    return lambda visit: ahead.get(label(visit), nowhere)
 
 
 def _leave(_rule: Rule, _texts: list[Render], _around: Surroundings) -> Act:
@@ -181,7 +184,9 @@ def _setscheme(_rule: Rule, texts: list[Render], _around: Surroundings) -> Act:
 
 
 def _rewriter(verdict: Verdict) -> Make:
-    """PATH_INFO and, where there is a question mark, QUERY_STRING. Nothing is decoded: what a client sent is."""
+    """PATH_INFO and, where there is a question mark, QUERY_STRING, with the request's own behind it, as in uWSGI.
+
+    Nothing is decoded, unlike there: what a client sent is decoded already."""
 
     def make(_rule: Rule, texts: list[Render], _around: Surroundings) -> Act:
         (target,) = texts
@@ -190,7 +195,8 @@ def _rewriter(verdict: Verdict) -> Make:
             path, mark, query = target(visit).partition("?")
             visit.environ["PATH_INFO"] = _absolute(path)
             if mark:
-                visit.environ["QUERY_STRING"] = query
+                before = variable(visit.environ, "QUERY_STRING")
+                visit.environ["QUERY_STRING"] = f"{query}&{before}" if before else query
             return verdict
 
         return act

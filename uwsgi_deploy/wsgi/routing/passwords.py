@@ -84,25 +84,26 @@ class PasswordFile:
     def __init__(self, path: str, log: Callable[[str], None]) -> None:
         self._path, self._log = path, log
         self._stamp: tuple[int, int, int] | None = None
-        self._hashes: dict[str, str] = {}
         self._key = os.urandom(32)
-        self._right: set[bytes] = set()
+        # Hashes by name, and digests of what was found right by them: always replaced together.
+        self._known: tuple[dict[str, str], set[bytes]] = ({}, set())
         self._complaint = ""
         self._read_again()
 
     def knows(self, name: str, password: str) -> bool:
         """Whether the password is this user's."""
         self._read_again()
-        wanted = self._hashes.get(name)
+        hashes, right = self._known
+        wanted = hashes.get(name)
         digest = hmac.digest(self._key, f"{name}:{password}".encode("latin-1"), "sha256")
-        if digest in self._right:
+        if digest in right:
             return True
-        usual = next(iter(self._hashes.values()), _NOBODY)
+        usual = next(iter(hashes.values()), _NOBODY)
         is_right = matches(password.encode("latin-1"), wanted if wanted is not None else usual) and wanted is not None
         if is_right:
-            if len(self._right) >= _MOST_REMEMBERED:
-                self._right.clear()
-            self._right.add(digest)
+            if len(right) >= _MOST_REMEMBERED:
+                right.clear()
+            right.add(digest)
         return is_right
 
     def _read_again(self) -> None:
@@ -115,15 +116,13 @@ class PasswordFile:
             with open(self._path, "rb") as file:
                 lines = file.read().decode("latin-1").splitlines()
         except OSError as error:
-            self._stamp, self._hashes = None, {}
-            self._right.clear()
+            self._stamp, self._known = None, ({}, set())
             self._complain(f"{error.strerror}: nobody is let in")
             return
-        self._stamp, self._complaint = stamp, ""
         pairs = [line.strip().partition(":") for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        self._hashes = {name: hashed.partition(":")[0] for name, colon, hashed in pairs if colon}
-        self._right.clear()
-        if strange := [name for name, hashed in self._hashes.items() if not is_known(hashed)]:
+        hashes = {name: hashed.partition(":")[0] for name, colon, hashed in pairs if colon}
+        self._known, self._stamp, self._complaint = (hashes, set()), stamp, ""
+        if strange := [name for name, hashed in hashes.items() if not is_known(hashed)]:
             self._complain(f"the password of {', '.join(map(repr, strange))} has a hash that cannot be checked here")
 
     def _complain(self, what: str) -> None:

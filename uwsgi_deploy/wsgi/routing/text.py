@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import time
 from typing import TypeAlias
-from urllib.parse import unquote_plus
 
 from uwsgi_deploy.config.routing_text import Function, Group, Part, Text, Variable
 from uwsgi_deploy.protocol.http_dates import format_date
@@ -106,8 +105,8 @@ def _query(function: Function, _around: Surroundings) -> Render:
     def render(visit: Visit) -> str:
         for pair in variable(visit.environ, "QUERY_STRING").split("&"):
             key, _, value = pair.partition("=")
-            if unquote_plus(key, "latin-1") == name:
-                return unquote_plus(value, "latin-1")
+            if key == name:  # as it was sent, as in uWSGI: so it can go into a URL
+                return value
         return ""
 
     return render
@@ -206,7 +205,7 @@ FUNCTIONS: dict[str, Callable[[Function, Surroundings], Render]] = {
     "time": _time,
     "httptime": _http_time,
     "base64": _of_variable(lambda text: b64encode(text.encode("latin-1", "replace")).decode()),
-    "hex": _of_variable(lambda text: text.encode("latin-1", "replace").hex()),
+    "hex": _of_variable(lambda text: text.encode("latin-1", "replace").hex().upper()),
     # Of bytes: the capital of a Latin-1 letter may be none.
     "upper": _of_variable(lambda text: text.encode("latin-1", "replace").upper().decode("latin-1")),
     "lower": _of_variable(lambda text: text.encode("latin-1", "replace").lower().decode("latin-1")),
