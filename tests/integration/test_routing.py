@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_raw_streams import talk
 from tests.support.client import Response
+from tests.support.engines import GREEN, THREADS
 from tests.support.server import ServerProcess
+from uwsgi_deploy.protocol.websocket import Opcode
 
 RULES = """\
 [uwsgi]
@@ -177,11 +180,24 @@ def test_deadlines(server: ServerProcess, path: str) -> None:
     assert server.worker_pids == pids
 
 
-def test_the_usual_line_says_that_a_rule_has_answered(tmp_path: Path) -> None:
-    options = ("--module", "routed", "--http-socket", "127.0.0.1:0", "--route", "^/a break:404", "--threads", "2")
+@pytest.mark.parametrize("engine", [THREADS, GREEN], ids=["threads", "gevent"])
+def test_the_usual_line_and_connections_that_are_taken_over(engine: tuple[str, ...], tmp_path: Path) -> None:
+    """The line says that a rule has answered. WebSockets are requests: guards see them, and header rules do no harm."""
+    rules = ("--route", "^/a break:404", "--route", "^/polls break:403", "--route-run", "addheader:X-A: b")
+    rules += ("--final-route", "^/uwsgi log:over ${uwsgi[status]}", "--error-route", "^/fails send:sorry")
+    options = ("--module", "talking", "--http-socket", "127.0.0.1:0", *rules, *engine)
     with ServerProcess(*options, directory=tmp_path) as server:
         assert server.get("/a").status == 404
         server.wait_for_log(r"\d msecs via route\(\) \(HTTP/1.1 404\)")
         assert server.get("/b").status == 200
         server.wait_for_log(r"GET /b .* \d msecs \(HTTP/1.1 200\)")
+        with talk(server, "/polls") as refused:
+            assert (refused.answer.status, refused.answer.header("X-A")) == (403, None)
+        with talk(server, "/uwsgi") as ws:
+            assert ws.answer.status == 101
+            ws.say(Opcode.TEXT, b"hello")
+            assert ws.hear() == (Opcode.TEXT, b"HELLO")
+            ws.say(Opcode.CLOSE, b"")
+        server.wait_for_log("^over 101$")
+        assert server.get("/fails").body == b"sorry"
         assert server.stop() == 0

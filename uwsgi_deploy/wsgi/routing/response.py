@@ -102,6 +102,17 @@ class RoutedResponse(Response):
         finally:
             self._end()
 
+    def give_way(self, send: Callable[[Iterable[bytes]], None], fail: Callable[..., bool]) -> None:
+        """As always; the final chain comes when the conversation is over."""
+
+        def send_and_end(result: Iterable[bytes]) -> None:
+            try:
+                send(result)
+            finally:
+                self._end()
+
+        super().give_way(send_and_end, fail)
+
     def _send_whole(self, body: bytes) -> None:
         if self._replacement is not None:  # of an error that the server answers
             self._send_replacement()
