@@ -100,7 +100,9 @@ def target(framework: Framework, project: Sequence[RawOption]) -> Target:
     for name, addresses in settings.sockets.addresses.items():
         for text in addresses:
             where = parse_address(text, name)
-            if isinstance(where, UnixAddress) and not where.abstract:
+            if isinstance(where, UnixAddress) and settings.sockets.abstract_socket:
+                found.append(Target(f"@{where.path}", settings.sockets.spoken(name).value))
+            elif isinstance(where, UnixAddress) and not where.abstract:
                 found.append(
                     Target(os.path.join(settings.application.chdir, text), settings.sockets.spoken(name).value)
                 )

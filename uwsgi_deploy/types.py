@@ -39,8 +39,11 @@ class Protocol(Enum):
 
     HTTP = "http"
     UWSGI = "uwsgi"
+    PUWSGI = "puwsgi"
     SCGI = "scgi"
+    SCGI_NPH = "scgi-nph"
     FASTCGI = "fastcgi"
+    FASTCGI_NPH = "fastcgi-nph"
 
 
 Placed: TypeAlias = tuple[tuple[str, str, str], ...]

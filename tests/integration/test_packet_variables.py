@@ -13,12 +13,15 @@ import pytest
 from tests.conformance.wire import Wire, nginx_variables, packet
 from tests.support.nginx import needs_nginx, nginx_with
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_until
 
 APPLICATION = """
-import json, os, sys
+import json, os, sys, time
 
 def make(name):
     def application(environ, start_response):
+        if environ["PATH_INFO"] == "/late":
+            time.sleep(60)
         body = environ["wsgi.input"].read()
         said = {
             "name": name,
@@ -88,7 +91,9 @@ def loading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def fixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Several mounted applications, and nothing is loaded."""
     folder = tmp_path_factory.mktemp("fixed")
-    with site_in(folder, "--module=several:site", "--mount", "/shop=several:shop", "--threads=2") as process:
+    with site_in(
+        folder, "--module=several:site", "--mount", "/shop=several:shop", "--threads=2", "--harakiri=3"
+    ) as process:
         yield Site(process, folder)
 
 
@@ -190,8 +195,8 @@ def test_touch_reload(loading: Site) -> None:
     os.utime(watched, (1, 1))
     assert loading.says(variables)["pid"] == before
     loading.process.wait_for_log(r"is done \(.*/watched was touched \(UWSGI_TOUCH_RELOAD\)\)")
-    loading.process.wait_for_log(r"^Respawned uWSGI worker 1 ", timeout=20)
-    assert loading.says(variables)["pid"] != before
+    # It serves until its successor does.
+    wait_until(lambda: loading.says(variables)["pid"] != before, 20, what="the worker to be replaced")
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
@@ -258,6 +263,13 @@ def test_code_is_refused(fixed: Site) -> None:
     seen = fixed.says({"SCRIPT_NAME": "/shop", "UWSGI_SCRIPT": "several:shop", "UWSGI_CHDIR": "/"})
     assert (seen["name"], seen["cwd"], seen["set"]) == ("shop", str(fixed.folder), None)
     assert fixed.says({"SCRIPT_NAME": "/new", "UWSGI_FILE": "status.py"}, address=fixed.stranger)["name"] == "site"
+
+
+def test_late_request(fixed: Site) -> None:
+    """It is interrupted at its deadline, and its worker lives on."""
+    before = fixed.says({})["pid"]
+    assert fixed.says({"PATH_INFO": "/late", "UWSGI_APPID": ""}) == 504
+    assert fixed.says({})["pid"] == before
 
 
 def test_variables_that_only_inform(fixed: Site) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
@@ -29,6 +30,7 @@ MOST_SIGNALS = 64
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     """The settings, with what follows from them; raises ConfigError for what cannot be."""
+    settings = _give_shared_sockets(settings, origins, warn)
     workers = settings.workers
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
         if value < 1:
@@ -66,6 +68,32 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     if not workers.master and any(steps(settings.hooks, Phase.MASTER_START)):
         warn(f"{origins.get('hook-master-start', BUILT_IN)}: without a master hook-master-start never runs")
     return settings
+
+
+_REFERENCE = re.compile(r"=(\d{1,4})")
+
+
+def _give_shared_sockets(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
+    """The addresses that `=0` and its like mean. All sockets are bound before privileges are dropped, in any case."""
+    sockets, shared = settings.sockets, settings.sockets.shared_socket
+    used: list[int] = []
+    changes: dict[str, Any] = {}
+    for name, addresses in sockets.addresses.items():
+        for text in addresses:
+            if match := _REFERENCE.fullmatch(text.strip()):
+                origin, number = origins.get(name, BUILT_IN), int(match[1])
+                if number >= len(shared):
+                    raise ConfigError(origin, f"'{name} = {text}' means a shared-socket that is not there")
+                if number in used:
+                    raise ConfigError(origin, f"'{name} = {text}': shared-socket {number} is in use already")
+                used.append(number)
+                field = name.replace("-", "_")
+                before = changes.get(field, addresses)
+                changes[field] = tuple(shared[number] if one == text else one for one in before)
+    for number in set(range(len(shared))).difference(used):
+        where = origins.get("shared-socket", BUILT_IN)
+        warn(f"{where}: 'shared-socket = {shared[number]}' is not bound: nothing uses it, as 'http-socket = ={number}'")
+    return replace(settings, sockets=replace(sockets, **changes)) if changes else settings
 
 
 def _warn_of_shown_exceptions(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
@@ -331,7 +359,7 @@ def _check_packets(settings: Settings, origins: Mapping[str, str], warn: Callabl
             trusted = import_module(_TRUSTED).trusted_in(packets.uwsgi_allow_from)
         except ValueError as error:
             raise ConfigError(where, f"'uwsgi-allow-from' {error}") from None
-        if not any(settings.sockets.spoken_on(Protocol.UWSGI)):
+        if not any(settings.sockets.spoken_on(Protocol.UWSGI, Protocol.PUWSGI)):
             warn(f"{where}: 'uwsgi-allow-from' is about sockets of the uwsgi protocol, and there is none")
     if not packets.dynamic_apps:
         return settings

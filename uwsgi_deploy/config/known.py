@@ -33,11 +33,8 @@ NOT_YET: Mapping[str, str] = {
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
         rawrouter sslrouter""",
     "more protocols and sockets": """
-        https-socket suwsgi-socket ssl-socket puwsgi-socket fastcgi-nph-socket
-        scgi-nph-socket raw-socket http-socket-modifier1 http-socket-modifier2 https-socket-modifier1
-        https-socket-modifier2 shared-socket undeferred-shared-socket map-socket abstract-socket socket-sndbuf
-        socket-rcvbuf tcp-fast-open tcp-fast-open-client freebind zerg zerg-fallback zerg-server zerg-pool zergpool
-        no-fd-passing safe-fd fd-safe remap-modifier allowed-modifiers skip-zero honour-stdin""",
+        https-socket suwsgi-socket ssl-socket tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
+        safe-fd fd-safe remap-modifier allowed-modifiers""",
     "more ways to load applications": """
         ignore-script-name max-apps import
         pyimport py-import python-import shared-import shared-pyimport shared-py-import shared-python-import
@@ -122,7 +119,6 @@ SHORT_NOT_YET: Mapping[str, str] = {
     "-y": "yaml",
     "-j": "json",
     "-c": "cgi-mode",
-    "-a": "abstract-socket",
     "-r": "reaper",
     "-A": "sharedarea",
     "-Q": "spooler",
@@ -139,6 +135,8 @@ REFUSED: Mapping[str, str] = {
         words("stop reload pause suspend resume"), "it steers a running server and works on the command line only"
     ),
     **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
+    "raw-socket": "it gives connections to plugins that read them by themselves, and there are none here",
+    "map-socket": "all workers serve all sockets: start a second server for what is to have workers of its own",
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""
@@ -163,9 +161,21 @@ _BUILT_IN = AlwaysSo("nothing has to be loaded: what this server has is built in
 _DROPPED = AlwaysSo("privileges are dropped when the sockets are bound, and before the application is loaded")
 _NO_TEARDOWN = AlwaysSo("workers never tear the interpreter down, their exit handlers run without that")
 
+# The web server's protocols have it in every packet; with these, requests could be made to be for other languages.
+_FOR_PYTHON = AlwaysSo("every request is for the Python application", takes_value=True, only=("0",))
+
 _CHUNKED_INPUT = AlwaysSo("chunked request bodies are decoded, and applications find their length, always")
 
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
+    **dict.fromkeys(
+        words(
+            """http-socket-modifier1 http-socket-modifier2 https-socket-modifier1 https-socket-modifier2
+            fastcgi-modifier1 fastcgi-modifier2 scgi-modifier1 scgi-modifier2"""
+        ),
+        _FOR_PYTHON,
+    ),
+    "skip-zero": AlwaysSo("standard input is taken for a socket only where fd://0 says so"),
+    "no-fd-passing": AlwaysSo("descriptors are never given to other servers"),
     "wsgi-manage-chunked-input": _CHUNKED_INPUT,
     "http-chunked-input": _CHUNKED_INPUT,
     "http-auto-chunked": AlwaysSo("responses without a length are chunked for HTTP/1.1 clients, always"),

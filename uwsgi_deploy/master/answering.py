@@ -65,6 +65,7 @@ def response(status: int, text: str, *, method: str, retry_after: int = 0) -> by
 _TRANSLATORS = {
     Protocol.SCGI: ("uwsgi_deploy.protocol.cgi", "as_cgi"),
     Protocol.FASTCGI: ("uwsgi_deploy.protocol.fastcgi", "whole_response"),
+    Protocol.FASTCGI_NPH: ("uwsgi_deploy.protocol.fastcgi", "whole_nph_response"),
 }
 
 

@@ -267,7 +267,7 @@ def _detach(settings: Settings) -> Foreground | None:
     if (system.daemonize or system.daemonize2) and os.getpid() == 1:
         raise ConfigError("daemonize", "as PID 1 this process cannot go into the background: a container ends with it")
     terminal = os.dup(2) if system.daemonize2 else -1
-    keeps_input = settings.daemons.daemons_honour_stdin
+    keeps_input = settings.daemons.daemons_honour_stdin or system.honour_stdin
     open_log(settings.logs, daemon=system.daemonize or system.daemonize2, keeps_input=keeps_input)
     try:
         if system.daemonize2:

@@ -25,6 +25,7 @@ LATE = (
     *("uwsgi_deploy.protocol.fastcgi", "uwsgi_deploy.net.fastcgi_connection"),
     *("uwsgi_deploy.wsgi.static", "uwsgi_deploy.wsgi.routing.front"),
     *("uwsgi_deploy.wsgi.routing.files", "uwsgi_deploy.wsgi.routing.passwords"),
+    *("uwsgi_deploy.protocol.puwsgi", "uwsgi_deploy.protocol.obeyed", "uwsgi_deploy.wsgi.packet_variables"),
 )
 
 

@@ -176,7 +176,7 @@ class Executor:
         def body() -> int:
             for descriptor in private:
                 os.close(descriptor)
-            if context.settings.daemons.daemons_honour_stdin:
+            if context.settings.daemons.daemons_honour_stdin and not context.settings.system.honour_stdin:
                 drop_input()  # the master keeps its own for them
             return run_template(context)
 

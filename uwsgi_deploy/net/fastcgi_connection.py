@@ -19,6 +19,7 @@ from uwsgi_deploy.protocol.fastcgi import (
     FastCgiFacts,
     RefusedRequest,
     StdinDecoder,
+    as_it_is,
     encode_header,
     encode_stream,
     end_of_response,
@@ -117,6 +118,19 @@ class FastCgiConnection(CgiConnection):
         self._begun, self._decoder = False, None
         # A body that was not read to its end would be taken for the next request.
         return isinstance(self.facts, FastCgiFacts) and self.facts.keep and not self.live_length
+
+
+class FastCgiNphConnection(FastCgiConnection):
+    """One whose web server wants the status line of HTTP ("non-parsed headers")."""
+
+    __slots__ = ()
+
+    def whole(self, response: bytes) -> bytes:
+        """See `Connection.whole`."""
+        return whole_response(response, self._request_id, translate=as_it_is)
+
+    def _translate(self, data: bytes) -> bytes:
+        return data
 
 
 def end_responses(reactor: Reactor, *, keeps_alive: bool) -> None:

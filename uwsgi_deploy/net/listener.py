@@ -156,7 +156,10 @@ def check_addresses(settings: SocketSettings) -> None:
 def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
     for name, addresses in settings.addresses.items():
         for text in addresses:
-            yield parse_address(text, name), settings.spoken(name), text
+            address = parse_address(text, name)
+            if settings.abstract_socket and isinstance(address, UnixAddress):
+                address = replace(address, abstract=True)
+            yield address, settings.spoken(name), text
 
 
 def close_listeners(listeners: Iterable[Listener]) -> None:
@@ -193,6 +196,8 @@ _PURE_SYN_IS_DROPPED = (
     (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
 )
 _SO_ATTACH_FILTER = 26
+_IP_FREEBIND = 15
+_LARGEST_BUFFER = (1 << 30) - 1  # the kernel doubles it in an int
 
 
 def _drop_new_handshakes(listening: socket.socket) -> None:
@@ -270,6 +275,10 @@ def _adopt(opened: socket.socket, address: Address, protocol: Protocol, *, text:
 def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
     """Set what connections inherit, and start listening."""
     opened = listener.socket
+    # Linux doubles what it is told, and cuts it to its own maximum (socket(7)).
+    for size, name in ((settings.socket_sndbuf, socket.SO_SNDBUF), (settings.socket_rcvbuf, socket.SO_RCVBUF)):
+        if size:
+            opened.setsockopt(socket.SOL_SOCKET, name, min(size, _LARGEST_BUFFER))
     if not listener.is_unix:
         # On Linux an accepted socket inherits these from its listener, which saves two calls per connection.
         if settings.tcp_nodelay:
@@ -278,6 +287,8 @@ def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if settings.defer_accept:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT)
+        if settings.tcp_fast_open:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, settings.tcp_fast_open)
     if listener.inherited:
         return
     try:
@@ -324,6 +335,8 @@ def _open_tcp(address: TcpAddress, settings: SocketSettings, warn: Warn) -> sock
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if settings.reuse_port:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if settings.freebind:
+            opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)  # for IPv6, too
         if family == socket.AF_INET6:
             # [::] means every address of the machine, IPv4 included; a single IPv6 address has no IPv4 side.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != "::"))

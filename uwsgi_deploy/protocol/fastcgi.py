@@ -7,6 +7,7 @@ END_REQUEST. One request runs on a connection at a time: another that begins mea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
@@ -396,6 +397,18 @@ def end_of_response(number: int) -> bytes:
     return encode_record(STDOUT, number) + end_request(number, REQUEST_COMPLETE)
 
 
-def whole_response(response: bytes, number: int = ANY_REQUEST) -> bytes:
+def as_it_is(response: bytes) -> bytes:
+    """A response for a web server that wants the status line of HTTP."""
+    return response
+
+
+def whole_response(
+    response: bytes, number: int = ANY_REQUEST, *, translate: Callable[[bytes], bytes] = as_cgi
+) -> bytes:
     """A whole HTTP response as records."""
-    return encode_stream(STDOUT, number, as_cgi(response)) + end_of_response(number)
+    return encode_stream(STDOUT, number, translate(response)) + end_of_response(number)
+
+
+def whole_nph_response(response: bytes) -> bytes:
+    """The same with the status line of HTTP."""
+    return whole_response(response, translate=as_it_is)

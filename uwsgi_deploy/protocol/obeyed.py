@@ -26,18 +26,17 @@ def _keep(variables: dict[str, str], name: str, value: str) -> None:
         variables[name] = value
 
 
-class ObeyedCodec(UwsgiCodec):
-    """See the module."""
+class ObeyedCodec:
+    """See the module. Like `codec`, which drops them."""
 
-    __slots__ = ()
+    __slots__ = ("_codec",)
 
     def __init__(self, codec: UwsgiCodec) -> None:
-        """Like `codec`, which drops them."""
-        super().__init__(codec.base, max_head=codec.max_head, special=_keep)
+        self._codec = type(codec)(codec.base, max_head=codec.max_head, special=_keep)
 
     def decode(self, data: bytes) -> RequestHead | None:
         """See `Codec.decode`. A request whose body is in a file has none on the connection."""
-        head = super().decode(data)
+        head = self._codec.decode(data)
         if head is None or BODY_FILE not in head[0]:
             return head
         environ, consumed, _, keep_alive, facts = head

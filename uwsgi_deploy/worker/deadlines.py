@@ -51,6 +51,7 @@ CALLERS = frozenset(
         ("uwsgi_deploy.wsgi.apps", "Mounts.__call__"),
         ("uwsgi_deploy.wsgi.static", "StaticFiles.__call__"),
         ("uwsgi_deploy.wsgi.routing.front", "Front.__call__"),
+        ("uwsgi_deploy.wsgi.packet_variables", "PacketVariables.__call__"),
         ("uwsgi_deploy.api.module", "Api.hook.<locals>.call"),
         ("uwsgi_deploy.api.deadlines", "harakiri.<locals>.decorate.<locals>.limited"),
     }

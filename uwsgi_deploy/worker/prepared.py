@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 _ROUTING = "uwsgi_deploy.wsgi.routing.front"
 # Codec and kind of connection of the protocols whose modules only their users load.
 LATE = {
+    Protocol.PUWSGI: (
+        ("uwsgi_deploy.protocol.puwsgi", "PuwsgiCodec"),
+        ("uwsgi_deploy.net.connection", "Connection"),
+    ),
+    Protocol.SCGI_NPH: (
+        ("uwsgi_deploy.protocol.scgi", "ScgiCodec"),
+        ("uwsgi_deploy.net.connection", "Connection"),
+    ),
+    Protocol.FASTCGI_NPH: (
+        ("uwsgi_deploy.protocol.fastcgi", "FastCgiCodec"),
+        ("uwsgi_deploy.net.fastcgi_connection", "FastCgiNphConnection"),
+    ),
     Protocol.SCGI: (
         ("uwsgi_deploy.protocol.scgi", "ScgiCodec"),
         ("uwsgi_deploy.net.cgi_connection", "CgiConnection"),
@@ -123,7 +135,8 @@ def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
         return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size, special=Dropped(log)))
     if listener.protocol in LATE:
         codec, kind = (getattr(import_module(module), name) for module, name in LATE[listener.protocol])
-        return Endpoint(listener.socket, codec(base, max_head=limits.buffer_size), kind)
+        more = {"special": Dropped(log)} if listener.protocol is Protocol.PUWSGI else {}
+        return Endpoint(listener.socket, codec(base, max_head=limits.buffer_size, **more), kind)
     codec = Http1Codec(
         base, max_head=limits.buffer_size, max_line=limits.max_request_line, max_fields=limits.max_request_headers
     )

@@ -307,3 +307,41 @@ def test_inherited_sockets_go_on_listening() -> None:
         (listener,) = bind_listeners(SocketSettings(http_socket=(f"fd://{foreign.fileno()}",)))
         refuse_newcomers((listener,))
         socket.create_connection(foreign.getsockname(), timeout=5).close()
+
+
+def test_buffers_and_fast_open() -> None:
+    """Connections inherit the sizes, which Linux doubles."""
+    settings = SocketSettings(
+        http_socket=("127.0.0.1:0",), socket_sndbuf=20000, socket_rcvbuf=30000, tcp_fast_open=7, defer_accept=False
+    )
+    with bound(settings) as (listener,), socket.create_connection(listener.socket.getsockname(), timeout=5):
+        assert listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN) == 7
+        listener.socket.setblocking(True)
+        accepted, _ = listener.socket.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 40000
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 60000
+
+
+def test_absurd_buffers_are_cut() -> None:
+    settings = SocketSettings(http_socket=("a.sock",), socket_sndbuf=1 << 40, socket_rcvbuf=1 << 40)
+    with bound(settings) as (listener,):
+        assert listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > 100000
+
+
+@pytest.mark.parametrize("address", ["203.0.113.77:0", "[2001:db8::77]:0"])
+def test_freebind(address: str) -> None:
+    """An address that this machine does not have."""
+    with bound(SocketSettings(http_socket=(address,), freebind=True)) as (listener,):
+        assert listener.socket.getsockname()[0] in ("203.0.113.77", "2001:db8::77")
+    with pytest.raises(BindError, match="cannot listen on"), bound(SocketSettings(http_socket=(address,))):
+        pass
+
+
+def test_abstract_sockets_have_no_file(tmp_path: Path) -> None:
+    name = f"uwsgi-deploy-{tmp_path}"
+    settings = SocketSettings(http_socket=(name, f"@{name}-2"), abstract_socket=True)
+    with bound(settings) as listeners:
+        assert [listener.name for listener in listeners] == [f"@{name}", f"@{name}-2"]
+        assert [listener.created_inode for listener in listeners] == [None, None]
+        assert list(tmp_path.iterdir()) == []

@@ -38,4 +38,7 @@ class SystemSettings:
         help="Told to stop, serve on for this many seconds with answers that close their connections, while load "
         "balancers learn of it; 0 stops at once.",
     )
+    honour_stdin: bool = option(
+        False, help="Keep standard input in all processes, for a debugger in the application, instead of /dev/null."
+    )
     skip_atexit: bool = option(False, help="Workers end without the application's exit handlers.")
