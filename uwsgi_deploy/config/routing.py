@@ -51,6 +51,7 @@ SINGLE = frozenset({"exists", "isfile", "isdir", "islink", "isexec", "empty"})
 """Conditions about one text; all others compare two, with a semicolon between them."""
 _REFUSED_CONDITIONS = {"lord": "there are no legions here", "incache": "this server has no cache"}
 
+_NO_REPETITION = re.compile(r"\{,\d+\}")
 _STATUS = re.compile(r"(?P<code>[1-5][0-9]{2})|(?P<hundred>[1-5])xx")
 
 
@@ -260,6 +261,8 @@ def _network(name: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Netw
 
 def _regexp(text: str) -> re.Pattern[str]:
     """As PCRE reads bytes: `\\d` and `\\w` are ASCII. What Python would read otherwise than PCRE is refused."""
+    if strange := _NO_REPETITION.search(text):
+        raise ValueError(f"'{text}' means something else in PCRE: write {{0{strange[0][1:]} for '{strange[0]}'")
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         try:

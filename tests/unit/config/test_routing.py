@@ -113,6 +113,7 @@ def test_labels_and_goto() -> None:
         ("route = ^/x", "'route': needs a test, a blank and ACTION:ARGUMENT, not '^/x'"),
         ("route = ( log:x", "'route': '(' is no regular expression: missing ), unterminated subpattern at position 0"),
         ("route = [[:digit:]] log:x", "'route': '[[:digit:]]' means something else in PCRE: Possible nested set"),
+        ("route = a{,3} log:x", "'route': 'a{,3}' means something else in PCRE: write {0,3} for '{,3}'"),
         ("route = ^/x redirct:/y", "'route': there is no action 'redirct' (did you mean 'redirect'?)"),
         ("route = ^/x chdir:/", "'route': the action 'chdir' is refused: the working directory belongs to the whole"),
         ("route = ^/x cache:key=1", "'route': the action 'cache' is refused: this server has no cache"),
@@ -192,6 +193,21 @@ def test_what_is_so_anyway_is_a_note(name: str) -> None:
     (note,) = configuration.warnings
     assert note == f"command line: 'route': '{name}' is not needed: {NOT_NEEDED[name]}"
     assert chains_of(configuration.settings.routes)[Family.REQUEST].rules == ()
+
+
+def test_what_people_write() -> None:
+    """From the configurations of real projects: understood without a word."""
+    configuration = configure(
+        *("--route", "^/readiness$ donotlog:", "--route", "^/healthz$ donotlog:", "--route", ".* last:"),
+        *("--error-route-uri", "^/static/ addheader:Cache-Control: no-cache"),
+        *("--route-uri", "^/static/ addheader:Vary: Accept-Encoding"),
+        *("--route-if", "equal:${HTTP_X_FORWARDED_PROTO};http redirect-permanent:https://${HTTP_HOST}${REQUEST_URI}"),
+        *("--route-if", "ishigher:${CONTENT_LENGTH};15000000 break:413 Request Entity Too Large"),
+        environ={"UWSGI_ROUTE_HOST": "^(?!localhost:8000$) break:400"},
+    )
+    assert configuration.warnings == ()
+    chains = chains_of(configuration.settings.routes)
+    assert (len(chains[Family.REQUEST].rules), len(chains[Family.ERROR].rules)) == (7, 1)
 
 
 def test_tables_are_total() -> None:
