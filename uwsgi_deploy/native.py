@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import _socket
 from _thread import allocate_lock, get_ident, start_new_thread
+from select import epoll
 from socket import socket
 from time import sleep
 
-__all__ = ["Bell", "allocate_lock", "get_ident", "sleep", "socket", "socket_pair", "start_new_thread"]
+__all__ = ["Bell", "allocate_lock", "epoll", "get_ident", "sleep", "socket", "socket_pair", "start_new_thread"]
 
 
 def socket_pair() -> tuple[socket, socket]:

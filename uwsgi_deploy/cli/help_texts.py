@@ -32,6 +32,7 @@ TITLES: Mapping[str, str] = {
     "websockets": "WebSockets",
     "static": "Static files",
     "routing": "Rules about requests and responses",
+    "tls": "TLS",
 }
 """Section of the settings to the heading of its options."""
 

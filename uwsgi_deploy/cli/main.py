@@ -29,6 +29,7 @@ from uwsgi_deploy.process import signals
 
 PROGRAM = "uwsgi-deploy"
 # What talks to running servers, imported when it is wanted: most command lines start one, or ask for help.
+CERTIFICATES = "uwsgi_deploy.cli.certificates"
 STEERING = "uwsgi_deploy.cli.steering"
 CLIENT = "uwsgi_deploy.cli.curl"
 
@@ -134,6 +135,8 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2
     notices = configuration.warnings if has_file else ()
     require_socket(configuration.settings)
+    if settings.sockets.https_socket:
+        importlib.import_module(CERTIFICATES).check_certificates(settings, configuration.origins)
     origin = origin_of_this_process(*(() if handover is None else (handover.launcher, handover.undo)))
     if any(option.name == "ini" and option.value == "-" for option in command_line):
         origin = None  # standard input cannot be read again

@@ -62,6 +62,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_daemons(settings, origins)
     _check_static(settings, origins, warn)
     _check_routes(settings, warn)
+    _check_tls(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -299,7 +300,7 @@ def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable
             f"'mount' names a default application beside '{application.module or application.wsgi_file}'",
             hint="one under a path is written as /path=application",
         )
-    if settings.sockets.http_socket and not application.manage_script_name:
+    if (settings.sockets.http_socket or settings.sockets.https_socket) and not application.manage_script_name:
         warn(
             f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
             "on an http-socket all requests are for the default application"
@@ -333,8 +334,8 @@ def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callabl
                 "'enable-proxy-protocol' needs 'trusted-proxies': anybody else could name any client",
                 hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
             )
-        if not settings.sockets.http_socket:
-            warn(f"{origin}: 'enable-proxy-protocol' is about http-socket, and there is none")
+        if not (settings.sockets.http_socket or settings.sockets.https_socket):
+            warn(f"{origin}: 'enable-proxy-protocol' is about http-socket and https-socket, and there is none")
     if not proxies.trusted_proxies:
         if where := origins.get("trusted-proxy-headers"):
             warn(f"{where}: 'trusted-proxy-headers' has no effect without 'trusted-proxies'")
@@ -374,6 +375,31 @@ def _check_packets(settings: Settings, origins: Mapping[str, str], warn: Callabl
     if not (application.module or application.wsgi_file or application.mount):
         return replace(settings, application=replace(application, need_app=False))
     return settings
+
+
+# Loaded by those who speak TLS only.
+_TLS = "uwsgi_deploy.config.tls"
+
+
+def _check_tls(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Values that can be read, and an address for them. What is in the files is for `cli.certificates`."""
+    tls, sockets = settings.tls, settings.sockets
+    if not sockets.https_socket:
+        for field in dataclasses.fields(tls):
+            name = field.name.replace("_", "-")
+            if name in origins:
+                warn(f"{origins[name]}: '{name}' has no effect without https-socket")
+    readers = (
+        ("https-socket", sockets.https_socket, "address_and_files_of"),
+        ("sni", tls.sni, "named_of"),
+        ("sni-regexp", tls.sni_regexp, "matched_of"),
+    )
+    for name, values, reader in readers:
+        for value in values:
+            try:
+                getattr(import_module(_TLS), reader)(value)
+            except ValueError as error:
+                raise ConfigError(origins.get(name, BUILT_IN), f"'{name}' {error}") from None
 
 
 _PRIORITY = re.compile(r"[+-]?\d{1,2}")

@@ -21,7 +21,7 @@ NOT_YET: Mapping[str, str] = {
     "harakiri": """
         mule-harakiri spooler-harakiri cron-harakiri http-harakiri""",
     "the http router": """
-        http httprouter https https2 http-to-https https-export-cert https-session-context http-processes http-workers
+        http httprouter https https2 http-to-https https-session-context http-processes http-workers
         http-to http-fallback http-gracetime http-quiet http-use-socket http-use-cache http-use-pattern http-use-base
         http-use-code-string http-subscription-server http-subscription-fallback-key http-timeout http-headers-timeout
         http-connect-timeout http-keepalive http-auto-gzip http-manage-expect http-raw-body
@@ -33,7 +33,7 @@ NOT_YET: Mapping[str, str] = {
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
         rawrouter sslrouter""",
     "more protocols and sockets": """
-        https-socket suwsgi-socket ssl-socket tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
+        suwsgi-socket ssl-socket tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
         safe-fd fd-safe remap-modifier allowed-modifiers""",
     "more ways to load applications": """
         ignore-script-name max-apps import
@@ -43,6 +43,8 @@ NOT_YET: Mapping[str, str] = {
         worker-exec2 pyargv py-programname py-program-name py-executable py-sys-executable optimize no-site wsgi-strict
         wsgi-accept-buffer wsgi-accept-buffers start_response-nodelay reload-os-env vhost
         vhost-host symcall cgi pypy-wsgi""",
+    "TLS": """
+        ssl-sessions-timeout ssl-session-timeout ssl-tmp-dir""",
     "exceptions": """
         exception-handler""",
     "reloading": """
@@ -66,7 +68,7 @@ NOT_YET: Mapping[str, str] = {
         worker-logger req-logger logger-req worker-logger-req log-route log-req-route log-encoder log-req-encoder
         worker-log-encoder worker-log-req-encoder log-filter log-drain log-syslog log-socket log-zero log-big
         log-sendfile log-ioerror log-format-strftime logformat-strftime log-date logdate log-prefix
-        logfile-chown logfile-chmod ssl-verbose""",
+        logfile-chown logfile-chmod""",
     "processes": """
         no-threads-wait early-envdir ienv no-server command-mode reaper check-interval forkbomb-delay
         binary-path cgroup cgroup-opt cgroup-dir-mode autoload dlopen py-tracebacker
@@ -127,6 +129,7 @@ SHORT_NOT_YET: Mapping[str, str] = {
 }
 
 _NO_FORMAT = "this version reads ini files only: write the options as 'name = value' lines under [uwsgi]"
+_TOO_OLD = "SSL 3 and TLS 1.0 can be broken: clients need TLS 1.2 here, which all since 2014 have"
 _NO_JAIL = "starting without this confinement would be unsafe, and this version does not have it"
 
 REFUSED: Mapping[str, str] = {
@@ -137,6 +140,9 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(words("namespace ns unshare setns pivot-root jail jail2"), _NO_JAIL),
     "raw-socket": "it gives connections to plugins that read them by themselves, and there are none here",
     "map-socket": "all workers serve all sockets: start a second server for what is to have workers of its own",
+    **dict.fromkeys(words("ssl-enable3 ssl-enable-sslv3 ssl-enable-tlsv1"), _TOO_OLD),
+    "ssl-option": "what the bits of OpenSSL's options would do is done already, or would make TLS weaker",
+    "ssl-verify-depth": "Python's ssl module cannot set it: name the authority that signs the clients' certificates",
     "exit": "the configuration asks to stop here",
 }
 """Options whose absence cannot be made good by a warning, each with the reason: refused wherever they come from."""
@@ -164,6 +170,7 @@ _NO_TEARDOWN = AlwaysSo("workers never tear the interpreter down, their exit han
 # The web server's protocols have it in every packet; with these, requests could be made to be for other languages.
 _FOR_PYTHON = AlwaysSo("every request is for the Python application", takes_value=True, only=("0",))
 
+_TICKETS = AlwaysSo("TLS sessions are resumed by tickets that all workers understand, always", takes_value=True)
 _CHUNKED_INPUT = AlwaysSo("chunked request bodies are decoded, and applications find their length, always")
 
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
@@ -179,6 +186,9 @@ ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "wsgi-manage-chunked-input": _CHUNKED_INPUT,
     "http-chunked-input": _CHUNKED_INPUT,
     "http-auto-chunked": AlwaysSo("responses without a length are chunked for HTTP/1.1 clients, always"),
+    "ssl-verbose": AlwaysSo("why a TLS client was refused is logged, always"),
+    "ssl-sessions-use-cache": _TICKETS,
+    "ssl-session-use-cache": _TICKETS,
     "drop-after-init": _DROPPED,
     "log-reopen": AlwaysSo("a reload opens the log file again by its name, always"),
     "skip-atexit-teardown": _NO_TEARDOWN,

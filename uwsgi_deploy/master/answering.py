@@ -69,14 +69,19 @@ _TRANSLATORS = {
 }
 
 
-def translate(data: bytes, connection: socket.socket, listeners: Sequence[Listener]) -> bytes:
-    """A whole response as the client of one of these listeners expects it. The connection tells which one that is."""
-    if not any(listener.protocol in _TRANSLATORS for listener in listeners):
+def translate(data: bytes, connection: socket.socket, listeners: Sequence[Listener]) -> bytes | None:
+    """A whole response as the client of one of these listeners expects it. The connection tells which one that is.
+
+    None for a client that nobody but the worker can speak with: the keys of a TLS session are there.
+    """
+    if not any(listener.protocol in _TRANSLATORS or listener.tls is not None for listener in listeners):
         return data
     name = bound_name(connection)
     port = "" if connection.family == socket.AF_UNIX else name.rpartition(":")[2]
     same_port = [one for one in listeners if port and not one.is_unix and one.server_port == port]
     listener = next((one for one in listeners if one.name == name), same_port[0] if same_port else None)
+    if listener is not None and listener.tls is not None:
+        return None
     if listener is None or listener.protocol not in _TRANSLATORS:
         return data
     module, function = _TRANSLATORS[listener.protocol]

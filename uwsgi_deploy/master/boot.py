@@ -27,7 +27,7 @@ from uwsgi_deploy.image import Image
 from uwsgi_deploy.logs import banner
 from uwsgi_deploy.logs.access import unknown_fields
 from uwsgi_deploy.logs.setup import keep_log, log, open_log, send_log_to
-from uwsgi_deploy.master import closed_code, hooks
+from uwsgi_deploy.master import closed_code, hooks, tls
 from uwsgi_deploy.master.adoption import Adoption
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, open_entrances
@@ -211,7 +211,9 @@ def _run(
                 directories=settings.application.envdir,
                 known=adoption.keepsake("envdir") or {},
             )
-            listeners = _open_everything(settings, who, vacuum, hook_runner, adoption)
+            listeners = _open_everything(
+                settings, who, vacuum, hook_runner, adoption, is_checked=start.image is not None
+            )
             touched = dict(adoption.keepsake(TOUCHED) or {})
             intakes, leaving_intakes = _open_intakes(settings, vacuum, adoption, touched) if wakeup else ((), ())
             milestones = Milestones(settings.identity, vacuum, foreground)
@@ -248,6 +250,7 @@ def _run(
                 keepsakes={
                     "envdir": (variables, ()),
                     TOUCHED: (touched, ()),
+                    **tls.keepsake(listeners),
                     **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
                 },
                 leaving_intakes=leaving_intakes,
@@ -343,7 +346,7 @@ def _heed_signals(watched: Sequence[int]) -> None:
 
 
 def _open_everything(
-    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner, adoption: Adoption
+    settings: Settings, who: Identity, vacuum: Vacuum, hook_runner: HookRunner, adoption: Adoption, *, is_checked: bool
 ) -> tuple[Listener, ...]:
     """Name, pid file, hooks, directory, sockets; then drop privileges.
 
@@ -377,6 +380,8 @@ def _open_everything(
     )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)
+    former = adoption.keepsake("certificates")
+    listeners = tls.equip(listeners, settings, former, is_checked=is_checked)
     if who.owner is None and os.geteuid() == 0:
         log("uWSGI running as root, you can use --uid/--gid/--chroot options")
     if settings.workers.master and os.geteuid() == 0:
@@ -385,11 +390,11 @@ def _open_everything(
         log(problem)
     if not identity.is_postponed(settings.identity):
         if changes_user:
-            closed_code.import_in_time(who)
+            closed_code.import_in_time(who, speaks_tls=bool(settings.sockets.https_socket))
         _log_lines(identity.assume(who))
         _log_lines(identity.root_warnings())
         if changes_user:
-            _log_lines(closed_code.warnings())
+            _log_lines((*closed_code.warnings(), *tls.warnings(listeners)))
             hook_runner.run(Phase.AS_USER)
     if settings.logs.logto2:
         first = adoption.manifest is None

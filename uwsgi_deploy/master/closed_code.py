@@ -28,16 +28,18 @@ LATE = (
     *("uwsgi_deploy.protocol.puwsgi", "uwsgi_deploy.protocol.obeyed", "uwsgi_deploy.wsgi.packet_variables"),
 )
 
+TLS = ("uwsgi_deploy.net.tls", "uwsgi_deploy.net.tls_relay", "uwsgi_deploy.wsgi.hsts")
+
 
 def code_directories() -> tuple[str, str]:
     """Where Python's library and this package are."""
     return os.path.dirname(os.__file__), os.path.dirname(uwsgi_deploy.__file__)
 
 
-def import_in_time(who: Identity) -> None:
+def import_in_time(who: Identity, *, speaks_tls: bool) -> None:
     """As root, before becoming `who`: import what could not be imported later."""
     if who.uid and any(is_closed_to(who, directory) for directory in code_directories()):
-        for name in LATE:
+        for name in (*LATE, *(TLS if speaks_tls else ())):
             import_module(name)
 
 

@@ -284,7 +284,9 @@ class HardStage:
                 if victim.connection is not None and request.phase is RequestPhase.APPLICATION:
                     data = self._response(victim)
                     wire = answering.translate(data, victim.connection, self._resources.listeners)
-                    if answering.answer(victim.connection, wire):
+                    if wire is None:
+                        answering.cut(victim.connection)
+                    elif answering.answer(victim.connection, wire):
                         given = victim.given = access_line.Given.of(victim.status, data)
                 elif victim.connection is not None and request.phase is RequestPhase.RESPONDING:
                     answering.cut(victim.connection)

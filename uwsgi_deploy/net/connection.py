@@ -33,6 +33,7 @@ _SENDFILE_BLOCK = 1 << 20
 _FAIR_SHARE = 4 << 20
 _DISCARD_BLOCK = 65536
 _MOST_DISCARDED = 16 << 20
+IDLE_GRACE = 0.5
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
@@ -123,6 +124,9 @@ class Connection:
     # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
     has_ends = False
 
+    # Whether it says goodbye before it is closed in order (`net.tls`).
+    has_farewell = False
+
     # How it reads: as os.read, where fewer bytes than asked for mean that all is read. The system's own
     # function (it does not bind, a method of other kinds does): one of Python's would cost each request a call.
     read: Callable[[int, int], bytes] = os.read
@@ -155,6 +159,11 @@ class Connection:
         # A whole response that the engine sends later, together with others, if it said that it may.
         self.may_hold = False
         self.held: bytes | None = None
+
+    @property
+    def idle_grace(self) -> float:
+        """How long it is kept for a request that may be on its way when the worker leaves, in seconds."""
+        return IDLE_GRACE
 
     def introduce(self, client: Introduced, data: bytes) -> bytes:
         """From now on this is somebody else's connection; returns what of `data` is left to be read."""
@@ -308,6 +317,12 @@ class Connection:
         """Tell the client that nothing more will be sent. Raises OSError when it is gone."""
         with socket(fileno=os.dup(self.fd)) as peer:  # shutdown(2) needs a socket object
             peer.shutdown(SHUT_WR)
+
+    def farewell(self) -> None:
+        """Say that this is the end of what was sent, and no accident. For kinds that have a word for it."""
+
+    def hand_over(self) -> None:
+        """The application takes the connection over: `fd` is from now on its to read and write, in plain bytes."""
 
     def end_input(self) -> None:
         """Whoever reads finds the end of input, once what has come is read. For a connection that was taken over."""

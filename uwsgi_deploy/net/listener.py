@@ -15,6 +15,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from uwsgi_deploy.config.platform import ActivatedSocket
 from uwsgi_deploy.config.settings.sockets import SocketSettings
@@ -24,6 +25,10 @@ from uwsgi_deploy.net.address import Address, InheritedAddress, TcpAddress, Unix
 from uwsgi_deploy.net.bind_errors import bind_error, holder_of_path
 from uwsgi_deploy.types import Protocol
 
+if TYPE_CHECKING:
+    from uwsgi_deploy.config.settings.tls import TlsSettings
+    from uwsgi_deploy.net.certificates import Certificate
+
 DEFAULT_BACKLOG = 1024
 # How long the kernel may hold back a connection that carries no data (TCP_DEFER_ACCEPT, seconds).
 DEFER_ACCEPT = 4
@@ -32,12 +37,20 @@ SOMAXCONN_FILE = "/proc/sys/net/core/somaxconn"
 Warn = Callable[[str], None]
 
 
+class Tls(NamedTuple):
+    """What a listener shows to clients that speak TLS: its own certificate, and those of some hosts."""
+
+    certificate: Certificate
+    named: tuple[Certificate, ...]
+    settings: TlsSettings
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A listening socket. `name` is as printed: `127.0.0.1:8000`, `:8000`, `/run/x.sock`, `@name`.
 
     key: the address as it was asked for, files with their directory; by it a reloaded server knows its sockets again.
-    adopted: whether it came so from the server's former image.
+    adopted: whether it came so from the server's former image. tls: certificates, where it speaks TLS.
     """
 
     socket: socket.socket
@@ -49,6 +62,7 @@ class Listener:
     inherited: bool = False
     key: str = ""
     adopted: bool = False
+    tls: Tls | None = None
 
     @property
     def path(self) -> str:
@@ -112,7 +126,7 @@ def bind_listeners(
     available = list(former)
     try:
         for address, protocol, text in addresses:
-            key = _key(address, text)
+            key = key_of(address, text)
             known = next((one for one in available if (one.key, one.protocol) == (key, protocol)), None)
             if known is not None:
                 available.remove(known)
@@ -133,7 +147,8 @@ def bind_listeners(
     return tuple(listeners)
 
 
-def _key(address: Address, text: str) -> str:
+def key_of(address: Address, text: str) -> str:
+    """By which an address is known again."""
     if isinstance(address, UnixAddress) and not address.abstract:
         return os.path.abspath(address.path)
     return text.strip()
@@ -261,7 +276,7 @@ def _adopt(opened: socket.socket, address: Address, protocol: Protocol, *, text:
     """The Listener of a socket that was just opened."""
     opened.setblocking(False)
     opened.set_inheritable(False)
-    key = _key(address, text)
+    key = key_of(address, text)
     if isinstance(address, TcpAddress):
         auto = address.port == 0
         name = f"{text.strip().rpartition(':')[0]}:{opened.getsockname()[1]}" if auto else text.strip()

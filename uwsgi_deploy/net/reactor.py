@@ -33,8 +33,6 @@ _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _TICK = 1.0
 _DRAINING_TICK = 0.05
 _LINGER_TIME = 5.0
-# An idle connection is kept this long when the worker leaves: a request may be on its way.
-_IDLE_GRACE = 0.5
 # Unsent response bytes that the reactor keeps for all connections; beyond it cores send their responses to the end.
 UNSENT_LIMIT = 64 << 20
 
@@ -212,7 +210,7 @@ class Reactor(Receiving):
             self._end(connection)
 
     def _await_next(self, connection: Connection) -> None:
-        grace = _IDLE_GRACE if self.draining else self._limits.keepalive_timeout
+        grace = connection.idle_grace if self.draining else self._limits.keepalive_timeout
         connection.deadline = self.now + grace
         connection.state = HEAD
         self._register(connection)
@@ -280,6 +278,15 @@ class Reactor(Receiving):
 
         `readable` only says that nobody has looked: it is so after each body of a known length.
         """
+        if connection.has_farewell:
+            connection.farewell()
+            if connection.outbox:  # the client has not taken all of the response itself yet
+                connection.deadline = self.now + self._limits.send_timeout
+                self.unsent += connection.in_memory
+                self._register(connection)
+                connection.state = SENDING
+                self._return(connection)
+                return
         unread = connection.inbox or connection.live_length
         if not unread and connection.readable:
             unread = not connection.discard_input() and connection.discarded
@@ -328,6 +335,8 @@ class Reactor(Receiving):
         if (state := connection.state) is HEAD and not connection.inbox:
             self._read_head(connection)  # a request that came this very moment would be reset by the close
             if connection.state is HEAD and connection.deadline < self.now:
+                if connection.has_farewell:
+                    connection.farewell()
                 self._close(connection)
         elif state is BODY or state is HEAD:
             self.refuse(connection, ProtocolError(408, f"the request {state.name.lower()} did not come in time"))
@@ -361,7 +370,7 @@ class Reactor(Receiving):
         self._acceptor.leave(now=self.now, backlog=backlog)
         for connection in list(self.connections.values()):  # cores may be closing others meanwhile
             if connection.state is HEAD and not connection.inbox:
-                connection.deadline = min(connection.deadline, self.now + _IDLE_GRACE)
+                connection.deadline = min(connection.deadline, self.now + connection.idle_grace)
 
     def close(self) -> None:
         """Close every connection at once, and what the reactor itself holds open."""

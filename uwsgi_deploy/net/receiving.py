@@ -156,6 +156,8 @@ class Receiving:
         if connection.state is BODY or connection.inbox:
             self.refuse(connection, ProtocolError(400, "the connection ended inside the request"))
         else:
+            if connection.has_farewell:
+                connection.farewell()
             self._close(connection)
 
     # -- the reactor's -------------------------------------------------------------------------------------------------

@@ -135,6 +135,9 @@ class ProxyProtocolCodec:
 
     __slots__ = ("_codec", "_is_trusted", "_rules")
 
+    # It reads what comes before the client's own first byte, also before a TLS handshake.
+    introduces = True
+
     def __init__(self, codec: Codec, rules: Forwarded, peer: str) -> None:
         self._codec, self._rules = codec, rules
         self._is_trusted = rules.trust.includes_peer(peer)

@@ -8,14 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from uwsgi_deploy.api.deadlines import set_user_limit
-from uwsgi_deploy.config.settings import HookSettings, Settings
+from uwsgi_deploy.config.settings import HookSettings, HttpSettings, Settings
+from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.acceptor import Endpoint
 from uwsgi_deploy.net.connection import Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.protocol.http1 import Http1Codec
-from uwsgi_deploy.protocol.messages import Codec
+from uwsgi_deploy.protocol.messages import Codec, Environ
 from uwsgi_deploy.protocol.uwsgi import Dropped, UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
@@ -49,6 +50,8 @@ LATE = {
         ("uwsgi_deploy.net.fastcgi_connection", "FastCgiConnection"),
     ),
 }
+# Loaded for addresses that speak TLS.
+_TLS = "uwsgi_deploy.net.tls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,17 @@ def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
         file_wrapper=not limits.wsgi_disable_file_wrapper,
     )
     base = base_environ(listener.server_name, listener.server_port, deployment)
+    if listener.tls is not None:
+        base |= {"HTTPS": "on", "wsgi.url_scheme": "https"}
+        try:
+            plain = _plain(listener, base, limits)
+            return plain._replace(kind=import_module(_TLS).kind_for(listener.tls, log))
+        except ValueError as error:
+            raise ServerError(f"https-socket {listener.name}: {error}") from None
+    return _plain(listener, base, limits)
+
+
+def _plain(listener: Listener, base: Environ, limits: HttpSettings) -> Endpoint:
     if listener.protocol is Protocol.UWSGI:
         return Endpoint(listener.socket, UwsgiCodec(base, max_head=limits.buffer_size, special=Dropped(log)))
     if listener.protocol in LATE:

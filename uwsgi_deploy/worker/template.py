@@ -65,6 +65,7 @@ _PACKETS = "uwsgi_deploy.wsgi.packet_variables"
 # What a stopping worker waits at most for the application's non-daemon threads and exit handlers.
 LONGEST_FINISH = 10.0
 # Loaded where files are to be served.
+_HSTS = "uwsgi_deploy.wsgi.hsts"
 _STATIC = "uwsgi_deploy.wsgi.static"
 
 
@@ -160,6 +161,8 @@ def load(settings: Settings, api: Api) -> Application:
         application = import_module(_PACKETS).obey(settings, application)
     if serves_files(settings.static):
         application = import_module(_STATIC).serve_files(settings.static, application, log=log)
+    if settings.tls.hsts:
+        application = import_module(_HSTS).StrictTransport(application, settings.tls.hsts)
     api.loaded(time.monotonic() - started)
     hooks.run(Phase.POST_APP)
     return application

@@ -70,6 +70,7 @@ class RawStream:
         if connection.registered:  # a copy of the descriptor would go on to report events after the connection's end
             connection.registered = False
             self._reactor.unwatch(connection.fd)
+        connection.hand_over()
         # Nothing is left to wait for when the request is over: then the descriptor is closed at once, without a word.
         connection.keep_alive, connection.eof = False, True
         connection.live_length = UPGRADE
@@ -150,7 +151,12 @@ class RawSocket:
 
     def send(self, data: Any, flags: int = 0) -> int:
         """As a socket's."""
-        sent = self._use().send(data, flags)
+        connection = self._use()
+        if connection.gettimeout() is None:
+            # One that blocks sends all, as the kernel's do, and as libraries rely on: gevent's would send some of it.
+            self.sendall(data, flags)
+            return len(data)
+        sent = connection.send(data, flags)
         self._stream.count(sent)
         return sent
 

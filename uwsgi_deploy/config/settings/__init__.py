@@ -23,6 +23,7 @@ from uwsgi_deploy.config.settings.routing import RoutingSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.static import StaticSettings
 from uwsgi_deploy.config.settings.system import SystemSettings
+from uwsgi_deploy.config.settings.tls import TlsSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.websockets import WebSocketSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
@@ -57,6 +58,7 @@ class Settings:
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     # The rules of `routing` with their own names and places, in their order.
     routes: Placed = ()
+    tls: TlsSettings = field(default_factory=TlsSettings)
     # What all of this was made from, for `uwsgi.opt`: every name that was set, by whatever name it goes, and variables.
     as_written: AsWritten = field(default=(), compare=False, repr=False)
     # Where the options about late requests were set, for their reports: name and place.
@@ -89,6 +91,7 @@ __all__ = [
     "SocketSettings",
     "StaticSettings",
     "SystemSettings",
+    "TlsSettings",
     "WatchingSettings",
     "WebSocketSettings",
     "WorkerSettings",

@@ -16,6 +16,11 @@ class SocketSettings:
     http_socket: tuple[str, ...] = option(
         (), "http11-socket", help="Listen for HTTP/1.1 on this address; workers answer clients directly. Repeatable."
     )
+    https_socket: tuple[str, ...] = option(
+        (),
+        help="Listen for HTTP/1.1 over TLS: 'address,certificate,key', then if wanted ',ciphers' and ',client CA' ('!' "
+        "in front of the last one requires a certificate of each client). Repeatable.",
+    )
     socket: tuple[str, ...] = option(
         (),
         "-s",
@@ -80,6 +85,8 @@ class SocketSettings:
         """All addresses to listen on, by the name of the option that has them."""
         return {
             "http-socket": self.http_socket,
+            # What follows the address is for `config.tls`.
+            "https-socket": tuple(value.partition(",")[0].strip() for value in self.https_socket),
             "socket": self.socket,
             "uwsgi-socket": self.uwsgi_socket,
             "scgi-socket": self.scgi_socket,
@@ -98,4 +105,5 @@ class SocketSettings:
     def spoken(self, name: str) -> Protocol:
         """What clients of the addresses of this option speak."""
         protocol = self.protocol if name == "socket" else name.removesuffix("-socket")
-        return Protocol(protocol.removesuffix("11"))
+        # TLS is around a protocol: it is none of its own.
+        return Protocol({"http11": "http", "https": "http"}.get(protocol, protocol))
