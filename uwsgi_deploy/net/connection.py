@@ -123,6 +123,8 @@ class Connection:
 
     # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
     has_ends = False
+    # What tells the web server that a response is cut short, behind what was sent of it, if its protocol has a way.
+    cut_mark = b""
 
     # Whether it says goodbye before it is closed in order (`net.tls`).
     has_farewell = False
@@ -342,8 +344,16 @@ class Connection:
             return True
         return True
 
+    def cut(self) -> bool:
+        """A response without a length is to end before it is whole, and must not look so: make the close a reset.
+
+        Whether what is unsent has to be sent before the close.
+        """
+        self.prepare_reset()
+        return False
+
     def prepare_reset(self) -> None:
-        """Make the close a reset: the client cannot take a response without a length for whole then."""
+        """Make the close a reset. A Unix socket knows none."""
         with contextlib.suppress(OSError), socket(fileno=os.dup(self.fd)) as peer:
             peer.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
 

@@ -14,6 +14,7 @@ from uwsgi_deploy.net.cgi_connection import CgiConnection
 from uwsgi_deploy.net.connection import Connection, FileSlice
 from uwsgi_deploy.protocol.fastcgi import (
     ANY_REQUEST,
+    CUT_MARK,
     MOST_CONTENT,
     STDOUT,
     FastCgiFacts,
@@ -62,14 +63,16 @@ class RecordSlice(FileSlice):
 class FastCgiConnection(CgiConnection):
     """See the module. As many requests as the web server sends, one after the other."""
 
-    __slots__ = ("_decoder", "_refused")
+    __slots__ = ("_decoder", "_is_cut", "_refused")
 
     has_ends = True
+    cut_mark = CUT_MARK
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._decoder: StdinDecoder | None = None
         self._refused = 0
+        self._is_cut = False
 
     @property
     def _request_id(self) -> int:
@@ -111,8 +114,20 @@ class FastCgiConnection(CgiConnection):
         decoder = self._decoder = StdinDecoder(facts.request_id, facts.expected)
         return decoder
 
+    def cut(self) -> bool:
+        """See `Connection.cut`. nginx looks for no END_REQUEST, and a Unix socket knows no reset, but this is seen."""
+        super().cut()
+        try:
+            Connection.send(self, CUT_MARK)
+        except ClientGone:
+            return False
+        self._is_cut = True
+        return bool(self.outbox)
+
     def end_response(self) -> bool:
         """Send the end of a response; whether the web server may send another request. Raises ClientGone."""
+        if self._is_cut:
+            return False
         replies = b"" if self._decoder is None else self._decoder.replies
         Connection.send(self, end_of_response(self._request_id) + replies)
         self._begun, self._decoder = False, None

@@ -387,6 +387,11 @@ def encode_request(
     )
 
 
+CUT_MARK = encode_record(UNKNOWN_TYPE, 0, bytes(8))
+"""Behind a response that ends before it is whole. A record that is allowed here, and is no end (specification, §4.2):
+nginx, which takes the end of a connection for the end of a response, takes this for a broken one."""
+
+
 def end_request(number: int, protocol_status: int) -> bytes:
     """END_REQUEST: the request is over, or was refused (specification, §5.5)."""
     return encode_record(END_REQUEST, number, _END_BODY.pack(0, protocol_status))

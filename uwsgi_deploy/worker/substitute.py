@@ -67,6 +67,8 @@ def answer(response: Response, environ: Environ, phase: int) -> Severed:
     else:
         with suppress(OSError):  # an orderly end could look like the end of the response
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+            if connection.cut_mark and not connection.outbox:  # else it would stand in the middle of something
+                client.send(connection.cut_mark, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         client.close()
     return Severed(client, sent)
 

@@ -277,9 +277,11 @@ class Worker:
             outcome = _send_all(connection, outcome)
         if outcome is CUT or outcome is GONE:
             outcome = _send_last(connection, outcome)
-            if outcome is CUT and response.close_delimited:
-                connection.prepare_reset()  # an orderly end would look like the end of a whole response
-            reactor.abort(connection)
+            if outcome is CUT and response.close_delimited and connection.cut():
+                connection.keep_alive = False
+                reactor.release(connection)
+            else:
+                reactor.abort(connection)
         elif connection.held is not None:
             self._held.hold(connection)
         else:
