@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+import uwsgi_deploy.often_used  # isort: skip  # noqa: F401  before everything else, see there
 from uwsgi_deploy.postponed import postponed
 
 with postponed("inspect"), postponed("ast"):  # `dataclasses` and the loader import them; see there for the cost
@@ -17,6 +18,12 @@ with postponed("inspect"), postponed("ast"):  # `dataclasses` and the loader imp
     from uwsgi_deploy.master.boot import check_start, run_server
     from uwsgi_deploy.master.manifest import take_manifest
     from uwsgi_deploy.process.fork import flush_stdio
+    from uwsgi_deploy.worker.gathering import gather
+    from uwsgi_deploy.worker.often_run import places
+
+
+# Only to be kept, see `gather`.
+_ORIGINALS: list[object] = []
 
 
 def main() -> int:
@@ -29,6 +36,8 @@ def main() -> int:
             with open(plan, "wb") as file:
                 file.write(image.encode())
             return 0
+        if image.settings.workers.master:
+            _ORIGINALS.extend(gather(places()))
         manifest = take_manifest(int(os.environ.pop(MANIFEST))) if MANIFEST in os.environ else None
         code = run_server(image.settings, notices=image.notices, is_last=True, image=image, manifest=manifest)
     except ServerError as error:

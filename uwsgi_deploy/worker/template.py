@@ -46,7 +46,9 @@ from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.ballast import fill_pools
 from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWorker, TemplateReady
 from uwsgi_deploy.worker.engines.choice import patch_early
+from uwsgi_deploy.worker.gathering import gather
 from uwsgi_deploy.worker.imported import Reporter
+from uwsgi_deploy.worker.often_run import places
 from uwsgi_deploy.worker.prepared import Prepared, prepare
 from uwsgi_deploy.worker.rehearsal import rehearse
 from uwsgi_deploy.worker.undertaker import has_died, kill_after_mercy
@@ -86,13 +88,13 @@ class TemplateContext:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What workers are forked with. application: None with lazy-apps. ballast: see there, only to be kept. reports:
+    """What workers are forked with. application: None with lazy-apps. kept: ballast and originals, see there. reports:
     the directory where reports of late requests are kept, if any."""
 
     application: Application | None
     api: Api
     prepared: Prepared
-    ballast: list[object]
+    kept: list[object]
     reports: str
 
 
@@ -133,13 +135,16 @@ def run_template(context: TemplateContext) -> int:
     elif context.settings.identity.cap:
         forget_ambient()
     prctl.become_dumpable()  # to the master, which may have to answer in a worker's place
+    originals = gather(places())
     rehearse()
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
     forget_mapped_files()
     place = place_of(context.settings, os.environ)
-    inheritance = Inheritance(application, api, prepared, fill_pools(), "" if place is None else place.directory)
+    inheritance = Inheritance(
+        application, api, prepared, [originals, fill_pools()], "" if place is None else place.directory
+    )
     gc.freeze()  # workers share these pages as long as no collection writes into their headers
     context.channel.send(channel.encode(TemplateReady(time.monotonic() - started)))
     _obey(context, inheritance)

@@ -1,0 +1,237 @@
+"""Names that workers use: attributes, functions, keywords of the code that runs in them. Imported before anything else.
+
+Looking an attribute up counts references to its name. The interpreter keeps each name once, wherever it was read first,
+so that the names of a server lie scattered over the memory of all that was ever imported, and each use would copy a
+page of 4 KB in every worker. Those of this list are made first and lie together. Which they are, `benchmarks/
+often_used.py` finds out; a name that is missing, or not used by the application at hand, does no harm.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_NAMES = r"""
+_lock acquire release next gen RuntimeError close StopIteration throw __traceback__ isinstance __cause__ BaseException
+signal pthread_sigmask SIG_BLOCK valid_signals SIG_SETMASK _signal set _int_to_enum Signals ValueError __new__
+_create_ type _value2member_map_ KeyError TypeError _member_map_ values _value_ _missing_ Exception Flag issubclass
+_boundary_ EJECT int __qualname__ __name__ __context__ flush_stdio pipe2 os O_CLOEXEC signals blocked fork
+_fork_and_report _reap read OSError errno ECHILD isdigit strerror waitpid ChildProcessError __setattr__ serial wid
+bank is_first follows_victim has_pending reports fork_adopted LIFE SpawnFailed str Spawned marshal dumps __slots__
+getattr SIG_UNBLOCK ENDING channel receive ReopenLog reopen_if_moved log SpawnWorker send encode _spawn recv
+RECEIVE_BYTES decode loads KINDS any listdir sys stdout stderr flush _GeneratorContextManager func args kwds __doc__
+_ToldToEnd monotonic _LONGEST_DEATH getppid _is_hung_up sleep _POLL poll register POLLHUP SIG_DFL settings workers
+no_orphans SIGTERM _told_to_end prctl set_parent_death_signal _obey_orders ConnectionError has_died master_pid
+kill_after_mercy scoreboard pids heed HEEDED SIGKILL ExitCode FAILED titles set_title identity TEMPLATE forget_manager
+environ recycling limit_as limit_address_space time uwsgi_module install Surroundings listeners application lazy_apps
+load ServerError _report_failure Interrupted OK _load_lazy_parts reporter _make_safe_to_fork report_modules
+_forget_looked_up_names drop_after_apps _become_user cap forget_ambient become_dumpable gather places rehearse stacks
+prepare gc collect forget_mapped_files place_of Inheritance fill_pools directory freeze TemplateReady _obey RLock
+_active_limbo_lock _active get_ident _MainThread _main_thread _allocate_lock _shutdown_locks_lock _shutdown_locks
+_enumerate update _dangling _reset_internal_locks _ident _stop _limbo clear len _CRLock _PyRLock list _IterationGuard
+data ref weakcontainer _iterating add remove _commit_removals _pending_removals pop discard IndexError _started
+_at_fork_reinit _tstate_lock _is_stopped _cond _waiters _at_fork_reinit_lock_weakset lock bytes ord map bytearray
+from_bytes _sha512 digest float super seed gauss_next getpid write _exit CRASHED _run ascii restore_defaults traceback
+print_exc set_wakeup_fd _enum_to_int Handlers _adopted REPARENTING_POLL _live_as_worker _part_from_siblings api
+master_as_root _die_with_master worker_role occupy generation enter_worker prepared has_hooks _hooks_of run Phase
+POST_FORK finish_interpreter LONGEST_FINISH follow WorkerContext hook AFTER_REQUEST serve HookFailed HOOK_FAILED
+system skip_atexit AT_EXIT min worker_reload_mercy modules get reinit gevent _prctl PR_SET_PDEATHSIG _function title
+setproctitle _name procname_prefix_spaced procname_prefix procname_append MASTER procname_master procname
+auto_procname _bank idle seat record PROCESS_FIELDS _clear_cores Field SPAWNS GENERATION STARTED PID WorkerState
+STARTING STATE record_in _lodgers _NOBODY BANKS RECORD_SLOTS _slots _core_offset cores CORE_SLOTS SLOT_BYTES _map
+_cores_at _around _module __dict__ callable return None _closed _io_refs _real_close after_request expects_reports
+Worker _context _settings routing in_front_of _application Response response _respond Accounting _accounting Guard
+_guard deadlines _deadlines replace delivery records phases _delivery _cores kind_of _kind Siblings call_fd _siblings
+Retirement _retirement Failures rules_of harakiri condemn catch_exceptions _failures packets dynamic_apps
+import_module _PACKETS replace_worker_with http http_keepalive_timeout _keeps_alive _last_duration _stopping_since
+_abandoned _exit_code reactor endpoints limits _ACCEPT_ALONE wait refused client_gone _reactor _ENDS end_responses
+HeldResponses _lost _held logs _http _write _record core_records writers started _begin_on inf _time_limit
+_clock_offset routes _log_unless_told log_slow _slow ProcessFacts log_x_forwarded_for log_format compile_format
+_format default_format log_micros mount _with_application _with_route memory_report _with_memory log_requests logs_all
+bool log_4xx log_5xx logs_some requests _REQUESTS _requests_before _TX _sent _RUNNING _running column REQUESTS
+_requests_column micros msecs CoreRecords range memoryview cast _bytes _instants _integers CoreField begun DEADLINE
+USER_DEADLINE user_deadlines PHASE FD descriptors d Q q partial _CORE pack_into pid HTTP_X_FORWARDED_FOR REMOTE_ADDR
+RequestRecord _scoreboard _wid _alone _born _expects_reports Deadlines paths use_routes limit_of_path _reporting
+_watchdog allocate_lock _loading _given_up _severed usual_limit soft_harakiri soft_limit routes_of harakiri_routes
+running watched interrupted_at ends core_here wake witness tell_master shortest names _shortest _wishes rpartition
+_limit startswith setdefault append re compile error RouteLimits tuple _is_dataclass_instance _FIELDS _field_type
+_FIELD_CLASSVAR init name _FIELD_INITVAR default MISSING __class__ hasattr flusher raise_write_errors threads Kind
+Reactor ThreadsEngine _gevent WatchedReactor GeventEngine join make own _usage _shares max_requests max_requests_delta
+_most_requests Limits reload_on_rss MEBIBYTE reload_on_as reload_on_uss reload_on_pss _limits min_worker_lifetime
+_grown_up tick _tick condemned _over NEVER NO_TIME look_at rss address_space uss pss SHARES_TICK MEMORY_TICK Rules
+reload_on_exception frozenset reload_on_exception_type reload_on_exception_value reload_on_exception_repr every types
+reprs report shown _rules _condemn deque ready now draining connections unsent free_cores epoll _epoll unregister
+unwatch _wait _on_refused _on_gone _idle_flag _watched _returned _TICK _next_sweep _polling _drain_wanted
+_drain_backlog DateLine _date eventfd EFD_NONBLOCK EFD_CLOEXEC _wake_fd watch Acceptor admit _close_idle _acceptor
+Pause pause _second _line EPOLLIN _at_once _admit _shortage _endpoints _resume_at _close_at _listen EPOLLEXCLUSIVE
+socket fileno _ready waiting kind has_ends _release _gone _waiting hold _install_signals _look cpu_affinity pin_worker
+chdir2 chdir _run_hooks HookExit exit_code patch_late _make_engine _announce IDLE gevent_wait_for_hub _time_left end
+O_NONBLOCK SIGINT SIGHUP _noted_leave REMINDERS FAREWELL _noted _noted_end SIGQUIT _abandon _leave_at_once SIGALRM
+paused begin _file fstat stat FileNotFoundError st_dev st_ino reopen_log _paused_at extendleft reversed unhold
+HookRunner ACCEPTING ACCEPTING_ONCE ACCEPTING1 ACCEPTING1_ONCE gevent_monkey_patch gevent_early_monkey_patch patch
+_serve_with_hook _finished threads_stacksize core_runs_here may_interrupt interrupted watch_hub _serve _stopped
+_on_core _stack_size _may_interrupt _interrupted _main _core_of _thread_of threading Lock _leadership Lookout _rescue
+_lookout _quick _offer Bell _bell served is_rung gevent_block_limit core Watchdog _get_reporting
+harakiri_graceful_timeout _give_up _part _look_for_reports INTERRUPT on_signal _tell_sentry _tell_master
+register_at_fork start expect_reports _looks_for_reports _engine _grace _cases _next_look _is_finishing _overdue
+sinks_of add_global_event_processor _is_not_reported sentry _control _act_at_the_latest start_new_thread READY
+announce eventfd_write _wake BlockingIOError _run_alone stack_size _run_core _JOIN_TIMEOUT _settle_here
+_serve_together popleft QUICK set_thread THREAD is_over has_only_given_up _start_draining is_watched has_deadline
+_DRAINING_TICK state HEAD _GONE _peer_left outbox _read_head _event _take_back _sweep on_event hold_back _accept
+_called anyone_idle max _accept_one _OUT_OF_DESCRIPTORS _pause set_blocking send_timeout header_timeout deadline BODY
+_register fd codec remote_addr remote_port State inbox body_since readable registered eof facts keep_alive incoming
+body live_length discarded writable may_hold held _READ_SIZE _close _input_ended _head _begin_body BUSY Introduced
+introduce Aside answer_aside _return _start_lingering ProtocolError refuse ClientGone find END_OF_HEAD _max_head
+_check_unfinished _max_line _after_empty_lines _lines _blocks variables copy method uri path query protocol host is_11
+has_host keep_alive_11 facts_11 CHUNKED keep_alive_10 facts_10 REQUEST_METHOD REQUEST_URI PATH_INFO QUERY_STRING
+SERVER_PROTOCOL HTTP_HOST _compute _longest _capacity _REQUEST_LINE fullmatch groups _ABSOLUTE _HOST partition
+RequestLine unquote _tuple_new split _max_fields _fields _JOINED_WITH lower _KEEP_ALIVE_DEFAULTS _keep_alive
+_REQUEST_VARIABLES packed_size HeaderBlock _base body_length Facts HTTP_EXPECT HTTP_CONNECTION _FIELD _DROPPED
+_UNPREFIXED intern upper HTTP_ _ wants_upgrade UPGRADE LENGTH CONTENT_LENGTH HTTP_TRANSFER_ENCODING chunked
+HTTP_UPGRADE _live_input BytesIO _crowded handle_request HarakiriTimeout settle conclude TAKEN _come_back count
+wants_line status GONE _consider_retirement UNSENT_LIMIT _send_all CUT _send_last close_delimited prepare_reset abort
+REMOTE_PORT connection _is_head start_response RequestBodyError _answer_error UNREADABLE gave_way DONE SERVED note
+page set_script_prefix get_script_name request_started request_class get_response _handler_class status_code
+reason_phrase items cookies file_to_stream block_size FORCE_SCRIPT_NAME get_bytes_from_wsgi _slashes_re sub
+removesuffix SCRIPT_URL REDIRECT_URL SCRIPT_NAME __getattribute__ AttributeError _wrapped _mask_wrapped empty _setup
+_add_script_prefix ImproperlyConfigured SECRET_KEY isupper _deleted default_settings endswith _prefixes value setattr
+_storage _data _Storage thread_id receivers sender_receivers_cache NO_RECEIVERS _live_receivers extend async_to_sync
+use_caching _dead_receivers _clear_dead_receivers _make_id NONE_ID weakref ReferenceType id __self__ __func__ all
+queries_log iter _connections _get_storage asyncio get_running_loop _CVar cvar close_if_unusable_or_obsolete
+get_path_info path_info rstrip META _set_content_type_params LimitedStream _stream _read_started resolver_match
+repercent_broken_unicode UnicodeDecodeError quote parse_header_parameters content_type content_params codecs lookup
+encoding LookupError CONTENT_TYPE charset strip Message get_params collapse_rfc2231_value _read readline _readline
+_pos limit set_urlconf ROOT_URLCONF _middleware_chain _resource_closers log_response _urlconfs response_for_exception
+async_mode __acall__ process_request process_response lstrip redirect is_secure redirect_exempt redirect_host get_host
+HttpResponsePermanentRedirect get_full_path DISALLOWED_USER_AGENTS search PermissionDenied PREPEND_WWW
+should_redirect_with_slash get_full_path_with_slash response_redirect_class scheme HTTP_USER_AGENT _get_raw_host
+ALLOWED_HOSTS DEBUG split_domain_port validate_host DisallowedHost USE_X_FORWARDED_HOST get_port HTTP_X_FORWARDED_HOST
+SERVER_NAME host_validation_re _setupfunc _compile RegexFlag _cache Pattern _compiler isstring T warnings warn
+DeprecationWarning _MAXCACHE _member_type_ object NotImplemented _parser parse _code SRE_FLAG_DEBUG print dis
+groupdict _sre flags Tokenizer _parse_sub SRE_FLAG_VERBOSE fix_flags grouprefpos dump istext string decoded_string
+index _Tokenizer__next latin1 groupwidths lookbehindgroups match tell _parse SubPattern LITERAL IN NEGATE _uniq BRANCH
+WHITESPACE _escape SPECIAL_CHARS FutureWarning _class_escape RANGE NOT_LITERAL insert REPEAT_CHARS MAXREPEAT DIGITS
+seek OverflowError AssertionError AT _REPEATCODES SUBPATTERN MIN_REPEAT POSSESSIVE_REPEAT MAX_REPEAT ANY getuntil
+checkgroupname checkgroup checklookbehindgroup GROUPREF ASSERT ASSERT_NOT isidentifier MAXGROUPS isdecimal isascii
+repr GROUPREF_EXISTS FLAGS _parse_flags opengroup msg closegroup ATOMIC_GROUP AT_BEGINNING AT_END difference
+intersection union P width dict fromkeys slice CATEGORIES ESCAPES getwhile HEXDIGITS chr unicodedata OCTDIGITS
+ASCIILETTERS x u U N getwidth MAXWIDTH _UNITCODES SUCCESS SRE_FLAG_LOCALE SRE_FLAG_ASCII SRE_FLAG_UNICODE
+_compile_info MAXCODE INFO SRE_FLAG_IGNORECASE _get_literal_prefix _get_charset_prefix SRE_INFO_PREFIX
+SRE_INFO_LITERAL SRE_INFO_CHARSET _generate_overlap_table _optimize_charset _compile_charset _get_iscased
+_combine_flags unicode_iscased ascii_iscased _LITERAL_CODES _REPEATING_CODES _SUCCESS_CODES _ASSERT_CODES
+unicode_tolower _EXTRA_CASES ascii_tolower OP_LOCALE_IGNORE OP_IGNORE OP_UNICODE_IGNORE IN_UNI_IGNORE FAILURE
+IN_LOC_IGNORE IN_IGNORE SRE_FLAG_DOTALL ANY_ALL SRE_FLAG_TEMPLATE _simple MARK SRE_FLAG_MULTILINE AT_MULTILINE
+AT_LOCALE AT_UNICODE JUMP CATEGORY CH_LOCALE CH_UNICODE GROUPREF_LOC_IGNORE GROUPREF_IGNORE GROUPREF_UNI_IGNORE
+_UNIT_CODES RANGE_UNI_IGNORE _mk_bitmap CHARSET _bytes_to_codes BIGCHARSET translate _BITS_TRANS is_same_domain
+resolve_request _view_middleware make_view_atomic iscoroutinefunction process_exception_by_middleware check_response
+render _template_response_middleware urlconf get_resolver resolve _get_cached_resolver pattern url_patterns
+default_kwargs kwargs URLPattern _extend_tried tried ResolverMatch url_name app_name app_names namespace namespaces
+_join_route route captured_kwargs extra_kwargs Resolver404 _is_endpoint regex _regex get_language _regex_dict
+default_args callback converters to_python _route _route_to_regex view_class __module__ _func_path view_name
+removeprefix transaction atomic _non_atomic_requests ATOMIC_REQUESTS inspect _is_coroutine _has_code_flag CO_COROUTINE
+ismethod functools _unwrap_partial isfunction _signature_is_functionlike __code__ co_flags MethodType FunctionType
+__init__ content ResponseHeaders headers _charset SimpleCookie closed _reason_phrase _store _unpack_items
+_charset_from_content_type_re DEFAULT_CHARSET _convert_to_charset BadHeaderError UnicodeError Header maxsize reason
+_container fget iscoroutine _iscoroutine_typecache _COROUTINE_TYPES _abc_instancecheck _abc_subclasscheck Coroutine
+_check_methods __await__ __mro__ streaming has_header sts_seconds sts_include_subdomains sts_preload
+content_type_nosniff referrer_policy cross_origin_opener_policy nosniff responses ItemsView _mapping output
+with_traceback STATUS_LINES _length FIELD_LINES DATE _special at _size _LONGEST _CAPACITY _NAME _FORBIDDEN_IN_VALUE
+UnicodeEncodeError _SPECIAL Special NONE CONNECTION gmtime _DAYS tm_wday _MONTHS tm_mon strftime _check_block
+_send_whole FileWrapper regular_file _send_file wait_with _send_stream _first_block CLOSING _start_stream _send_block
+_bodyless BlockStream _finish _start _take_head _cut sent_body _COPY_LIMIT send_two chunking _chunked is_http
+_body_left head_size header_count describe request_finished chain from_iterable _files lists caches close_all
+configure_settings django_settings settings_name delattr _DELTA _EXCEPTIONS sum via_sendfile _REMEMBERED_LINES
+packet_size escape _ctime REMOTE_USER size _NAMES_SIZE isprintable _last_ctime ctime backslashreplace
+keepalive_timeout in_memory SENDING _after_response _await_next _end idle_grace _CONNECTION_EVENTS has_farewell
+farewell discard_input CLOSED drop_buffers _end_with_master _end_conversations setitimer ITIMER_REAL MERCY end_input
+_on_signals isdisjoint STOPPING refuse_newcomers drain give_up leave _EVERYBODY _siblings_leave _LAST_CALL _accept_all
+resume close_if_due _too_slow _LAST_LOOK owes _LOOK_AGAIN _LAST_REPORTS given_up filed _join_threads atexit
+_run_exitfuncs _shutdown _SHUTTING_DOWN _threading_atexits ident locked _global_shutdown_lock _threads_queues put
+_initialized daemon _maintain_shutdown_locks _daemonic difference_update _registry isenabled disable finalize _dirty
+_select_for_exit excepthook exc_info enable sort raiseExceptions _acquireLock _handlers _releaseLock stream daemons
+daemons_honour_stdin honour_stdin drop_input run_template exception_class create_connection health_check_done
+get_autocommit settings_dict errors_occurred is_usable close_at AUTOCOMMIT COOKIES SESSION_COOKIE_NAME SessionStore
+session get_str_from_wsgi parse_cookie HTTP_COOKIE _unquote _session_key accessed modified import_string
+SESSION_SERIALIZER serializer _validate_session_key _SessionBase__session_key rsplit ImportError cached_import
+__spec__ _initializing format _bootstrap _gcd_import _sanity_check _resolve_name _find_and_load _NEEDS_LOADING
+_ModuleLockManager _find_and_load_unlocked _lock_unlock_module ModuleNotFoundError _get_module_lock _imp acquire_lock
+_module_locks _thread _DummyModuleLock _ModuleLock _weakref release_lock wakeup owner waiters _blocking_on
+has_deadlock _DeadlockError _call_with_frames_removed __path__ _ERR_MSG _find_spec _uninitialized_submodules
+_load_unlocked _warnings ImportWarning meta_path _ImportLockContext find_spec _find_spec_legacy locals is_builtin
+spec_from_loader _ORIGIN find_frozen _resolve_filename implementation loader_state submodule_search_locations
+_get_spec loader origin _NamespacePath _path_importer_cache _legacy_get_spec ModuleSpec _os getcwd path_importer_cache
+_path_hooks _path_stat st_mtime _path_mtime _fill_cache _relax_case _relaxed_path_cache _path_cache _path_join
+_loaders _path_isfile _path_isdir _verbose_message path_sep path_separators verbose _path_is_mode_type st_mode
+spec_from_file_location get_filename fspath _path_isabs _set_fileattr _get_supported_file_loaders _POPULATE is_package
+_path_split _cached _object_name _load_backward_compatible module_from_spec exec_module create_module _new_module
+_init_module_attrs _bootstrap_external NotImplementedError NamespaceLoader _path __file__ __loader__ parent
+__package__ has_location cached __cached__ _get_cached SOURCE_SUFFIXES cache_from_source BYTECODE_SUFFIXES cache_tag
+optimize isalnum _OPT pycache_prefix _PYCACHE rfind get_code exec path_stats get_data _classify_pyc
+check_hash_based_pycs source_hash _RAW_MAGIC_NUMBER _validate_hash_pyc _validate_timestamp_pyc _compile_bytecode
+EOFError source_to_code dont_write_bytecode _code_to_hash_pyc _code_to_timestamp_pyc _cache_bytecode mtime never
+always st_size SourceLoader ExtensionFileLoader _io open_code FileIO r MAGIC_NUMBER _unpack_uint32 little _code_type
+_fix_co_filename django.core.signing JSONSerializer BaseJSONSerializer _get_secret InvalidTokenFormat
+_add_new_csrf_cookie CSRF_COOKIE CSRF_USE_SESSIONS CSRF_SESSION_KEY CSRF_COOKIE_NAME _check_token_format
+CSRF_TOKEN_LENGTH _unmask_cipher_token SimpleLazyObject user auser default_storage _messages MESSAGE_STORAGE
+django.contrib.messages.storage.base BaseStorage django.contrib.messages.storage.cookie CookieStorage
+django.contrib.messages.storage.session SessionStorage FallbackStorage binascii json django.conf django.core signing
+django.http django.utils.safestring SafeData mark_safe JSONEncoder MessageEncoder JSONDecoder MessageDecoder
+MessagePartSerializer MessagePartGatherSerializer MessageSerializer bisect_keep_left bisect_keep_right
+_handle_fromlist __all__ message_key __classcell__ __json_message process_messages cookie_name max_cookie_size
+not_finished not_finished_json key_salt _get _update_cookie _encode_parts _encode _decode messages
+__messagesnotfinished__ _default_encoder ensure_ascii encode_basestring_ascii encode_basestring iterencode
+django.core.exceptions session_key serialize_messages deserialize_messages storage_classes storages _used_storages
+request _queued_messages used added_new get_cookie_signer signer SIGNING_BACKEND _cookie_signer_key
+SECRET_KEY_FALLBACKS force_bytes is_protected_type key fallback_keys sep salt algorithm _SEP_UNSAFE sha256
+_origin_verified _reject REASON_BAD_ORIGIN _check_referer RejectRequest _check_token csrf_processing_done csrf_exempt
+_dont_enforce_csrf_checks HTTP_ORIGIN _prepare_messages _loaded_messages _prepare _set_csrf_cookie
+CSRF_COOKIE_NEEDS_UPDATE is_empty delete_cookie SESSION_COOKIE_PATH SESSION_COOKIE_DOMAIN SESSION_COOKIE_SAMESITE
+SESSION_SAVE_EVERY_REQUEST get_expire_at_browser_close get_expiry_age http_date save UpdateError SessionInterrupted
+set_cookie SESSION_COOKIE_SECURE SESSION_COOKIE_HTTPONLY patch_vary_headers _session_cache wsgi_app request_context
+push full_dispatch_request handle_exception _cv_app _cv_request should_ignore_error RequestContext app json_module
+url_adapter create_url_adapter HTTPException routing_exception flashes _session _after_request_functions _cv_tokens
+_get_server _wsgi_decoding_dance EnvironHeaders shallow GET SERVER_PORT _list server root_path query_string config
+trusted_hosts url_map host_matching subdomain_matching default_subdomain bind_to_environ bind TRUSTED_HOSTS
+APPLICATION_ROOT PREFERRED_URL_SCHEME _sansio_utils host_is_trusted SecurityError _host_re idna slot_name _get_environ
+filter Map websocket https wss ws upgrade BadHost MapAdapter _unknown normalize_encoding _aliases __import__
+_import_tail getregentry CodecInfo CodecRegistryError getaliases stringprep ucd_3_2_0 dots ace_prefix sace_prefix
+nameprep ToASCII ToUnicode Codec BufferedIncrementalEncoder IncrementalEncoder BufferedIncrementalDecoder
+IncrementalDecoder StreamWriter StreamReader unidata_version in_table_a1 b1_set in_table_b1 b3_exceptions map_table_b3
+map_table_b2 in_table_c11 in_table_c12 in_table_c11_c12 in_table_c21 c22_specials in_table_c22 in_table_c21_c22
+in_table_c3 in_table_c4 in_table_c5 c6_set in_table_c6 c7_set in_table_c7 c8_set in_table_c8 c9_set in_table_c9
+in_table_d1 in_table_d2 ss s rs c h i l n no p sm tel tm z b e f m hpa au ov pa na ma ka kb mb gb pf nf hz khz mhz ghz
+thz kpa mpa gpa pv nv mv kv pw nw mw kw bq db gy hp kk km ph ppm pr sv wb ff fi fl ffi ffl st a g j k o t v w y
+itemsize CODESIZE tolist I strict _buffer_encode _buffer_decode incrementalencoder incrementaldecoder streamwriter
+streamreader _is_text_encoding server_name script_name subdomain url_scheme default_method query_args app_context
+session_interface open_session make_null_session match_request AppContext app_ctx_globals_class appcontext_pushed
+ensure_sync is_muted receivers_for make_id _by_sender ANY_ID _disconnect get_signing_serializer get_cookie_name
+session_class permanent_session_lifetime total_seconds BadSignature secret_key URLSafeTimedSerializer key_derivation
+digest_method get_converter null_session_class self on_update url_rule view_args _matcher redirect_defaults
+get_default_redirect RequestRedirect redirect_to _simple_rule_re urljoin endpoint RequestPath make_redirect_url
+RequestAliasRedirect make_alias_redirect_url matched_values NoMatch have_match_for MethodNotAllowed websocket_mismatch
+WebsocketMismatch NotFound _remap _remap_lock _rules_by_endpoint _root dynamic static weight build_compare_key alias
+arguments defaults SlashRequired merge_slashes zip _converters keys ValidationError parts rules methods strict_slashes
+final suffixed sorted provides_defaults_for suitable_for build _got_first_request preprocess_request dispatch_request
+handle_user_exception finalize_request blueprints url_value_preprocessors before_request_funcs class_value
+_get_current_object fallback __get__ is_attr bind_f blueprint _split_blueprint_path request_ctx
+raise_routing_exception make_default_options_response view_functions provide_automatic_options OPTIONS make_response
+logger exception Headers response_class cabc Iterator BaseResponse force_type direct_passthrough _on_close set_data
+default_mimetype get_content_type default_status _get_key BadRequestKeyError description _charset_mimetypes
+_str_header_value _options_header_vkw enumerate _newline_re _status HTTPStatus HTTP_STATUS_CODES
+automatically_set_content_length after_request_funcs is_null_session save_session get_wsgi_response get_wsgi_headers
+get_app_iter to_wsgi_list iri_to_uri autocorrect_location_header get_current_url remove_entity_headers is_sequence
+iter_encoded location Location iter_multi_items MultiDict Mapping Collection __len__ __iter__ __contains__
+_status_code ClosingIterator _iter_encoded Callable _next _callbacks __getitem_inner__ _type_check Ellipsis copy_with
+_TypingEllipsis Generic Protocol ClassVar Final _type_convert _GenericAlias __origin__ Any LiteralString NoReturn
+Never Self TypeAlias _SpecialForm ForwardRef _CallableGenericAlias _inst __args__ _collect_parameters __parameters__
+_paramspec_tvars _is_dunder __ __typing_subst__ _sentinel do_teardown_request reset teardown_request_funcs
+request_tearing_down files do_teardown_appcontext appcontext_popped teardown_appcontext_funcs appcontext_tearing_down
+TYPE_CHECKING _LOG _ANSWERED PULSE HALT_AFTER LEFT_REPORTS _SLACK _LONGEST_SLEEP ANSWERED FIRST_RETRY LAST_RETRY
+FIRST_REPEAT LAST_REPEAT soft incident next_try fails hits dataclass staticmethod RequestPhase Incident
+look_for_reports cases open_ones looks instant due hit_at wishes report_id Engine engine reporting grace part alone
+ring case after nearest Case phase file file_going_on FrameType cancel_dump_traceback_later dump_traceback_later
+_end_patience _interrupt _halt_calls unlimited interrupt halt_calls evidence file_ended Reporting frame look
+_run_errand faulthandler _attend _went_on _soft handled completed _LONGEST_TICK _TICK_GROWTH LONGEST_HOLD _PATIENCE
+rescue offer quiet withdraw silence one other socketpair _socket seconds detach
+"""
+# Kept, or the interpreter would forget them.
+NAMES = tuple(map(sys.intern, _NAMES.split()))
