@@ -29,7 +29,7 @@ Sizes take `k`, `m`, `g` (`64k`); times take `ms`, `s`, `m`, `h`, `d` (`1m`, `0.
 that the table names.
 """
 
-TITLES = {"http": "HTTP", "tls": "TLS"}
+TITLES = {"http": "HTTP", "tls": "TLS", "gateway": "The http router"}
 
 VALUE_OF_KIND = {
     Kind.FLAG: "",

@@ -104,14 +104,14 @@ def environment_options(context: click.Context) -> Iterator[RawOption]:
 
 def show_banner(served: str, launch: Launch) -> None:
     """Flask's lines."""
-    workers, sockets = launch.settings.workers, launch.settings.sockets
+    workers = launch.settings.workers
     cores = f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
     click.echo(f" * Serving Flask app '{served}'")
     if get_debug_flag():
         click.echo(" * Debug mode: on (without debugger: `flask run --debug` has one; --reload reloads)")
     else:
         click.echo(" * Debug mode: off")
-    for address in sockets.http_socket:
+    for address in (text for name, text, _ in launch.settings.listening if name in ("http-socket", "http")):
         click.echo(f" * Running on {describe(address)} (uwsgi-deploy {__version__}, {cores})")
     click.echo("Press CTRL+C to quit")
 

@@ -97,17 +97,14 @@ def target(framework: Framework, project: Sequence[RawOption]) -> Target:
     """
     settings = _settings(framework, project)
     found: list[Target] = []
-    for name, addresses in settings.sockets.addresses.items():
-        for text in addresses:
-            where = parse_address(text, name)
-            if isinstance(where, UnixAddress) and settings.sockets.abstract_socket:
-                found.append(Target(f"@{where.path}", settings.sockets.spoken(name).value))
-            elif isinstance(where, UnixAddress) and not where.abstract:
-                found.append(
-                    Target(os.path.join(settings.application.chdir, text), settings.sockets.spoken(name).value)
-                )
-            elif isinstance(where, UnixAddress) or (isinstance(where, TcpAddress) and where.port):
-                found.append(Target(text, settings.sockets.spoken(name).value))
+    for name, text, spoken in settings.listening:
+        where = parse_address(text, name)
+        if isinstance(where, UnixAddress) and settings.sockets.abstract_socket:
+            found.append(Target(f"@{where.path}", spoken.value))
+        elif isinstance(where, UnixAddress) and not where.abstract:
+            found.append(Target(os.path.join(settings.application.chdir, text), spoken.value))
+        elif isinstance(where, UnixAddress) or (isinstance(where, TcpAddress) and where.port):
+            found.append(Target(text, spoken.value))
     if not found:
         raise ConfigError(framework.origin, "no address of the server is known there", hint="give --address")
     return min(found, key=lambda one: one.protocol != "http")

@@ -35,7 +35,7 @@ Mode = Annotated[int, OCTAL]
 
 
 class Protocol(Enum):
-    """What clients of a listener speak."""
+    """What clients of a listener speak; ROUTED is what the server's own http router speaks to its workers."""
 
     HTTP = "http"
     UWSGI = "uwsgi"
@@ -44,6 +44,7 @@ class Protocol(Enum):
     SCGI_NPH = "scgi-nph"
     FASTCGI = "fastcgi"
     FASTCGI_NPH = "fastcgi-nph"
+    ROUTED = "routed"
 
 
 Placed: TypeAlias = tuple[tuple[str, str, str], ...]

@@ -62,6 +62,16 @@ def test_manage_py(project: Project) -> None:
     assert not (project.directory / "db.sqlite3-journal").exists()
 
 
+def test_the_http_router(project: Project) -> None:
+    """`--http` is an address like another one: no other is added, and the banner names it."""
+    with ServerProcess("--http", "127.0.0.1:0", launcher=project.manage) as server:
+        assert facts(server)["settings"] == SETTINGS
+        assert "Starting uwsgi-deploy" in server.log
+        assert "at http://127.0.0.1:0/ (1 process x 1 thread)" in server.log
+        assert len(server.addresses) == 1
+        assert server.stop() == 0
+
+
 def test_master_does_not_hold_django(project: Project) -> None:
     """The process was replaced: what Django maps into memory is in the template and the workers only."""
     with ServerProcess("127.0.0.1:0", launcher=project.manage) as server:

@@ -137,6 +137,18 @@ def test_port_of_the_platform(directory: Path) -> None:
         assert sorted(server.worker_pids) == [1, 2]
 
 
+def test_the_http_router(directory: Path) -> None:
+    """`--http` is an address like another one: no other is added, and the banner names it."""
+    environment = {"FLASK_APP": "hello"}
+    with ServerProcess(
+        "--http", "127.0.0.1:0", launcher=launcher(), directory=directory, environment=environment
+    ) as server:
+        assert facts(server)["name"] == "app"
+        assert " * Running on http://127.0.0.1:0 " in server.log
+        assert len(server.addresses) == 1
+        assert server.stop() == 0
+
+
 def test_every_source(directory: Path) -> None:
     """The server's own account of where each value came from."""
     (directory / "app.ini").write_text("[uwsgi]\nthreads = 9\nlog-slow = 1s\n")

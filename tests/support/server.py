@@ -31,7 +31,11 @@ APPS = Path(__file__).resolve().parent / "apps"
 LAUNCHER = (sys.executable, "-m", "uwsgi_deploy")
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "TZ")
 
-TCP_LINE = re.compile(r"^uwsgi socket \d+ bound to TCP address (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$", re.M)
+TCP_LINE = re.compile(
+    r"^uwsgi socket \d+ bound to TCP address (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$"
+    r"|^uWSGI http bound on (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$",
+    re.M,
+)
 UNIX_LINE = re.compile(r"^uwsgi socket \d+ bound to UNIX address (\S+) fd \d+$", re.M)
 WORKER_LINE = re.compile(
     r"^(?:spawned uWSGI worker (\d+) .*\(pid: (\d+)|Respawned uWSGI worker (\d+) \(new pid: (\d+))", re.M
@@ -182,9 +186,10 @@ class ServerProcess:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Bound TCP addresses as (host, port), in order; a wildcard is given as loopback."""
+        """Bound TCP addresses, also of the http router, as (host, port), in order; a wildcard is given as loopback."""
         loopback = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}
-        return [(loopback.get(host, host.strip("[]")), int(port)) for host, port in TCP_LINE.findall(self.log)]
+        found = [(one or other, port or last) for one, port, other, last in TCP_LINE.findall(self.log)]
+        return [(loopback.get(host, host.strip("[]")), int(port)) for host, port in found]
 
     @property
     def port(self) -> int:

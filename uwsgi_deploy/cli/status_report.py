@@ -23,6 +23,10 @@ def table(data: Data, *, now: float) -> str:
         f"generation {data['generation']}: {serving} of {data['processes']} workers serve, {data['requests']} requests",
     ]
     lines += [f"  {listener['protocol']:<5} {listener['name']}{_queue(listener)}" for listener in data["listeners"]]
+    lines += [
+        f"  uWSGI http {router['id']} (pid {router['pid']}) is {router['state']}, {size(router['rss'])}"
+        for router in data.get("routers", ())
+    ]
     lines += _reloads(data)
     lines.append("")
     rows: list[tuple[str, ...]] = [("ID", "PID", "STATE", "GEN", "AGE", "REQUESTS", "ERRORS", "MEMORY", "NOW")]
@@ -99,8 +103,8 @@ def _plain(data: Data) -> Iterator[str]:
             yield from (f"{name}_{part}={detail}" for part, detail in value.items())
         elif not isinstance(value, list):
             yield f"{name}={'' if value is None else value}"
-    for title in ("worker", "template", "listener"):
-        for entry in data[f"{title}s"]:
+    for title in ("worker", "template", "router", "listener"):
+        for entry in data.get(f"{title}s", ()):
             facts = {name: len(value) if isinstance(value, list) else value for name, value in entry.items()}
             yield f"{title} " + " ".join(f"{name}={'' if value is None else value}" for name, value in facts.items())
 

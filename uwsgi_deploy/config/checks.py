@@ -13,7 +13,7 @@ from typing import Any
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
 from uwsgi_deploy.config.routes import routes_of
-from uwsgi_deploy.config.settings import Settings
+from uwsgi_deploy.config.settings import GatewaySettings, Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
 from uwsgi_deploy.config.static import expiries_of, mapping_of, regexp_of, serves_files
@@ -55,7 +55,10 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_proxies(settings, origins, warn)
     settings = _check_packets(settings, origins, warn)
     _check_system(settings, origins, warn)
-    if not workers.master and workers.processes == 1:
+    if settings.gateway != GatewaySettings():
+        import_module(_GATEWAYS).check_gateways(settings, origins, warn)
+    needs_master = bool(settings.gateway.http) and not settings.gateway.force_gateway
+    if not (workers.master or needs_master) and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
     _check_touched(settings, origins)
@@ -65,6 +68,9 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_tls(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
+        return replace(settings, workers=replace(workers, master=True))
+    if needs_master and not workers.master:
+        warn(f"{origins['master']}: the http router needs a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
     if not workers.master and any(steps(settings.hooks, Phase.MASTER_START)):
         warn(f"{origins.get('hook-master-start', BUILT_IN)}: without a master hook-master-start never runs")
@@ -278,6 +284,9 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
             warn(f"{origins.get(step.option, BUILT_IN)}: without chroot '{step.option}' never runs")
 
 
+# Loaded by those who set something about the http router.
+_GATEWAYS = "uwsgi_deploy.config.gateways"
+
 # Loaded by those who mount something only.
 _MOUNTS = "uwsgi_deploy.config.mounts"
 
@@ -300,7 +309,8 @@ def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable
             f"'mount' names a default application beside '{application.module or application.wsgi_file}'",
             hint="one under a path is written as /path=application",
         )
-    if (settings.sockets.http_socket or settings.sockets.https_socket) and not application.manage_script_name:
+    speaks_http = settings.sockets.http_socket or settings.sockets.https_socket or settings.gateway.http
+    if speaks_http and not application.manage_script_name:
         warn(
             f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
             "on an http-socket all requests are for the default application"
@@ -460,7 +470,7 @@ def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def require_socket(settings: Settings) -> None:
     """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
-    if not any(settings.sockets.addresses.values()):
+    if not (any(settings.sockets.addresses.values()) or settings.gateway.http):
         raise ConfigError(
             "configuration",
             "the -s/--socket option is missing: there is no address to listen on",

@@ -19,19 +19,18 @@ def words(text: str) -> frozenset[str]:
 # Options of uWSGI, by the subject that will bring them.
 NOT_YET: Mapping[str, str] = {
     "harakiri": """
-        mule-harakiri spooler-harakiri cron-harakiri http-harakiri""",
+        mule-harakiri spooler-harakiri cron-harakiri""",
+    "TLS in the router": """
+        https https2 http-to-https https-session-context sslrouter""",
+    "subscriptions, caches and zerg of the router": """
+        http-cheap http-subscription-server http-subscription-fallback-key http-use-cache http-use-code-string
+        http-zerg http-resubscribe""",
     "the http router": """
-        http httprouter https https2 http-to-https https-session-context http-processes http-workers
-        http-to http-fallback http-gracetime http-quiet http-use-socket http-use-cache http-use-pattern http-use-base
-        http-use-code-string http-subscription-server http-subscription-fallback-key http-timeout http-headers-timeout
-        http-connect-timeout http-keepalive http-auto-gzip http-manage-expect http-raw-body
-        http-websockets http-manage-source http-manage-rtsp http-buffer-size http-post-buffering
-        http-post-buffering-dir http-backend-http http-server-name-as-http-host http-stud-prefix
-        http-enable-proxy-protocol http-var http-modifier1 http-modifier2 http-events http-uid http-gid http-cheap
-        http-zerg http-resubscribe http-stats http-stats-server http-ss http-path-info-no-decode-slashes force-gateway
+        http-manage-source http-manage-rtsp http-path-info-no-decode-slashes""",
+    "more routers": """
         fastrouter fastrouter-to fastrouter-subscription-server fastrouter-use-cache fastrouter-use-pattern
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
-        rawrouter sslrouter""",
+        rawrouter""",
     "more protocols and sockets": """
         suwsgi-socket ssl-socket tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
         safe-fd fd-safe remap-modifier allowed-modifiers""",
@@ -185,6 +184,8 @@ ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "no-fd-passing": AlwaysSo("descriptors are never given to other servers"),
     "wsgi-manage-chunked-input": _CHUNKED_INPUT,
     "http-chunked-input": _CHUNKED_INPUT,
+    "http-raw-body": _CHUNKED_INPUT,
+    "http-events": AlwaysSo("the router takes as many events at once as there are", takes_value=True),
     "http-auto-chunked": AlwaysSo("responses without a length are chunked for HTTP/1.1 clients, always"),
     "ssl-verbose": AlwaysSo("why a TLS client was refused is logged, always"),
     "ssl-sessions-use-cache": _TICKETS,

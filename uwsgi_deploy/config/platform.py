@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from uwsgi_deploy.config.raw import RawOption
 
-SOCKET_OPTIONS = frozenset({"http-socket", "socket"})
+SOCKET_OPTIONS = frozenset({"http-socket", "socket", "http"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,13 @@ def _port(
         warnings.append(f"environment PORT: '{port}' is not a port number and is ignored")
     elif SOCKET_OPTIONS.isdisjoint(configured):
         yield RawOption("http-socket", f":{port}", "environment PORT")
-    elif "DYNO" in environ and not any(value.endswith(f":{port}") for value in configured.get("http-socket", ())):
+    elif "DYNO" in environ and not any(value.endswith(f":{port}") for value in _http_addresses(configured)):
         warnings.append(f"environment PORT: no http-socket uses port {port}; Heroku will stop this dyno (error R10)")
+
+
+def _http_addresses(configured: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for option in ("http-socket", "http"):
+        yield from configured.get(option, ())
 
 
 def _concurrency(

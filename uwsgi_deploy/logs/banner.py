@@ -44,7 +44,8 @@ def limits(settings: Settings, *, backlog: int, shared_bytes: int) -> Iterator[s
     yield f"your mercy for graceful operations on workers is {workers.worker_reload_mercy:g} seconds"
     yield f"your request buffer size is {settings.http.buffer_size} bytes"
     yield f"mapped {shared_bytes} bytes ({shared_bytes // 1024} KB) for {cores} cores"
-    yield f"*** Operational MODE: {mode(workers, greenlets=settings.gevent.gevent)} ***"
+    name = mode(workers, greenlets=settings.gevent.gevent) if settings.has_workers else "no-workers"
+    yield f"*** Operational MODE: {name} ***"
     if settings.gevent.gevent:
         yield f"*** running gevent loop engine, {settings.gevent.gevent} greenlets for requests in each worker ***"
 
@@ -89,6 +90,12 @@ def worker_spawned(wid: int, pid: int, cores: int) -> str:
 def only_worker(pid: int, cores: int) -> str:
     """The server runs without a master: this process is its worker."""
     return f"spawned uWSGI worker 1 (and the only) (pid: {pid}, cores: {cores})"
+
+
+def router_ready(processes: int) -> str:
+    """The http router accepts connections, and has no workers of its own."""
+    what = "1 process accepts" if processes == 1 else f"{processes} processes accept"
+    return f"*** uwsgi-deploy is ready: {what} requests for other servers ***"
 
 
 def ready(workers: int) -> str:

@@ -250,6 +250,29 @@ class KillDaemon:
 
 
 @dataclass(frozen=True, slots=True)
+class StartGateway:
+    """Start a process of the http router with this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellGateway:
+    """Tell a gateway to end with a signal; it has `grace` seconds before it is killed, None means for ever."""
+
+    pid: int
+    signal: int
+    grace: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KillGateway:
+    """End a gateway that did not end in time."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Look again at this monotonic instant at the latest, although nothing may happen until then."""
 
@@ -283,6 +306,9 @@ Action = (
     | LookAtDaemon
     | TellDaemon
     | KillDaemon
+    | StartGateway
+    | TellGateway
+    | KillGateway
     | WakeAt
     | Nudge
     | AskForStacks

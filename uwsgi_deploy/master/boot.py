@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 import uwsgi_deploy
 from uwsgi_deploy.api import module as uwsgi_module
@@ -42,12 +43,7 @@ from uwsgi_deploy.master.reexecution import become
 from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.master.supervisor import Supervisor
 from uwsgi_deploy.master.vacuum import Vacuum
-from uwsgi_deploy.net.listener import (
-    Listener,
-    bind_listeners,
-    check_addresses,
-    listen_backlog,
-)
+from uwsgi_deploy.net.listener import Listener, bind_listeners, check_addresses, listen_backlog
 from uwsgi_deploy.process import identity, prctl, runtime_dir, signals, titles
 from uwsgi_deploy.process.capabilities import forget_ambient
 from uwsgi_deploy.process.command import Interrupted
@@ -68,6 +64,8 @@ from uwsgi_deploy.worker.template import Serve, load
 from uwsgi_deploy.worker.worker import WorkerContext, run_worker
 from uwsgi_deploy.wsgi.loader import check_application
 
+# Loaded where there is an http router, or processes of a former image's.
+GATEWAYS, KEEPER = "uwsgi_deploy.master.gateway_sockets", "uwsgi_deploy.master.gateway_keeper"
 # Where Python callers' settings come from, for messages; `cli` has checked its own with better origins already.
 ORIGINS = dict.fromkeys(("processes", "threads", "env", "master"), "settings")
 
@@ -214,6 +212,10 @@ def _run(
             listeners = _open_everything(
                 settings, who, vacuum, hook_runner, adoption, is_checked=start.image is not None
             )
+            gateway = None
+            if settings.gateway.http or adoption.keepsake("gateways"):
+                gateway = import_module(GATEWAYS).open_gateway_sockets(settings, listeners, adoption, vacuum)
+                listeners = gateway.for_workers
             touched = dict(adoption.keepsake(TOUCHED) or {})
             intakes, leaving_intakes = _open_intakes(settings, vacuum, adoption, touched) if wakeup else ((), ())
             milestones = Milestones(settings.identity, vacuum, foreground)
@@ -230,6 +232,8 @@ def _run(
         _log_lines(banner.interpreter())
         _log_lines(banner.limits(settings, backlog=backlog, shared_bytes=scoreboard.size))
         try:
+            if settings.gateway.force_gateway and gateway is not None and wakeup is None:
+                return int(import_module(KEEPER).route_alone(settings, gateway, notifier, milestones))
             if wakeup is None:
                 return _serve_alone(settings, who, listeners, scoreboard, start.serve, notifier, milestones)
             resources = Resources(
@@ -240,7 +244,7 @@ def _run(
                 vacuum.private,
                 intakes,
                 milestones,
-                leaving=adoption.leaving(listeners),
+                leaving=adoption.leaving((*listeners, *(() if gateway is None else gateway.listeners_and_stats))),
                 pidfiles=vacuum.pidfiles,
                 write_pidfiles=vacuum.write_pidfiles,
                 leaving_pidfiles=vacuum.unclaimed_pidfiles,
@@ -251,9 +255,11 @@ def _run(
                     "envdir": (variables, ()),
                     TOUCHED: (touched, ()),
                     **tls.keepsake(listeners),
+                    **({} if gateway is None else {gateway.KEEPSAKE: gateway.keepsake}),
                     **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
                 },
                 leaving_intakes=leaving_intakes,
+                gateway=gateway,
             )
             vacuum.add_listeners(resources.leaving)
             return _supervise(resources, wakeup, adoption, Supervisor(notifier) if notifier else None)
@@ -291,7 +297,9 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     again: this process, or the one that it checks for, has done already what only root may do.
     """
     require_socket(settings)
-    check_addresses(settings.sockets)
+    check_addresses(settings.sockets, settings.gateway.addresses)
+    if settings.gateway.http:
+        import_module(GATEWAYS).check_gateways(settings)
     application = settings.application
     jail = "" if again else settings.identity.chroot
     if jail and os.geteuid() != 0:
@@ -311,8 +319,8 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     after = os.path.join(start, application.chdir2)
     if not os.path.isdir(after):
         raise ConfigError("chdir2", f"there is no directory {after}")
-    # What is in the jail is for the process in the jail to see.
-    check_application(replace(application, home="") if jail else application)
+    if settings.has_workers:  # what is in the jail is for the process in the jail to see
+        check_application(replace(application, home="") if jail else application)
     for directory in application.envdir:
         if not (os.path.isdir(directory) or again):
             raise ConfigError("envdir", f"there is no directory {os.path.abspath(directory)}")
@@ -377,6 +385,7 @@ def _open_everything(
         warn=log,
         activated=activated_sockets(os.environ, os.getpid()),
         former=adoption.listeners,
+        routed=settings.gateway.addresses,
     )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)
@@ -390,7 +399,7 @@ def _open_everything(
         log(problem)
     if not identity.is_postponed(settings.identity):
         if changes_user:
-            closed_code.import_in_time(who, speaks_tls=bool(settings.sockets.https_socket))
+            closed_code.import_in_time(who, settings)
         _log_lines(identity.assume(who))
         _log_lines(identity.root_warnings())
         if changes_user:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import uwsgi_deploy
+from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.process.identity import Identity
 from uwsgi_deploy.wsgi.closed_directories import closed_ones
 
@@ -31,15 +32,23 @@ LATE = (
 TLS = ("uwsgi_deploy.net.tls", "uwsgi_deploy.net.tls_relay", "uwsgi_deploy.wsgi.hsts")
 
 
+ROUTER = (
+    *("uwsgi_deploy.master.gateway_keeper", "uwsgi_deploy.master.policies.gateways"),
+    *("uwsgi_deploy.protocol.routed", "uwsgi_deploy.net.routed_connection"),
+)
+
+
 def code_directories() -> tuple[str, str]:
     """Where Python's library and this package are."""
     return os.path.dirname(os.__file__), os.path.dirname(uwsgi_deploy.__file__)
 
 
-def import_in_time(who: Identity, *, speaks_tls: bool) -> None:
+def import_in_time(who: Identity, settings: Settings) -> None:
     """As root, before becoming `who`: import what could not be imported later."""
+    tls = TLS if settings.sockets.https_socket else ()
+    router = ROUTER if settings.gateway.http else ()
     if who.uid and any(is_closed_to(who, directory) for directory in code_directories()):
-        for name in (*LATE, *(TLS if speaks_tls else ())):
+        for name in (*LATE, *tls, *router):
             import_module(name)
 
 

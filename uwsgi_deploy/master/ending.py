@@ -34,6 +34,7 @@ class Ending:
             if self._lame_duck and not immediate and self._serves():
                 return self._say_farewell(now)
             fleet.begin_stop(now)
+            self._end_pause(now)
         elif not immediate and now - since < SAME_STOP.get(request.origin, 0.0):
             return Reply(ok=True, message="the server is stopping already")
         else:
@@ -44,6 +45,12 @@ class Ending:
         if immediate and fleet.stop is not None:
             fleet.stop.immediate = True
         return Reply(ok=True, message="leaving at once" if immediate else "the server stops when its requests are done")
+
+    def _end_pause(self, now: float) -> None:
+        """Clients of the http router wait for workers, which are told to leave only when the router has gone."""
+        if self._fleet.paused and self._fleet.has_gateways:
+            self._fleet.pause(paused=False)
+            self._perform(Remind(), now)
 
     def _serves(self) -> bool:
         fleet = self._fleet
@@ -63,6 +70,7 @@ class Ending:
             return Reply(ok=stop is not None and stop.stays, message="the server is stopping already")
         log(f"{request.origin}: draining: nobody new is let in, workers leave when their requests are done")
         self._fleet.begin_stop(now, stays=True)
+        self._end_pause(now)
         return Reply(ok=True, message="draining: the workers leave when their requests are done, the master stays")
 
 

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uwsgi_deploy.logs.setup import drop_input, log
 from uwsgi_deploy.master.actions import (
@@ -44,7 +44,7 @@ from uwsgi_deploy.master.actions import (
     Warn,
 )
 from uwsgi_deploy.master.daemon_keeper import DaemonKeeper
-from uwsgi_deploy.master.fleet import Checker, Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import Fleet, Phase
 from uwsgi_deploy.master.intake import autoreload
 from uwsgi_deploy.master.intake.entrances import KEEPSAKE as ENTRANCES
 from uwsgi_deploy.master.intake.entrances import Entrance, to_rows
@@ -53,14 +53,19 @@ from uwsgi_deploy.master.policies.stop import IMMEDIATE_GRACE
 from uwsgi_deploy.master.reexecution import Reexecution
 from uwsgi_deploy.master.reload_rows import ReloadKind
 from uwsgi_deploy.master.resources import Resources
+from uwsgi_deploy.master.rows import Checker, Template
 from uwsgi_deploy.master.sizing import Sizing
 from uwsgi_deploy.net.listener import close_listeners, refuse_newcomers
 from uwsgi_deploy.process.fork import fork_child
 from uwsgi_deploy.process.pages import forget_mapped_files
+from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker import channel
 from uwsgi_deploy.worker.channel import ReopenLog, SpawnWorker
 from uwsgi_deploy.worker.template import TemplateContext, run_template
 from uwsgi_deploy.worker.worker import FAREWELL, REMINDER
+
+if TYPE_CHECKING:
+    from uwsgi_deploy.master.gateway_keeper import GatewayKeeper
 
 __all__ = ["Executor", "Resources"]
 
@@ -74,6 +79,8 @@ SOON = 0.001
 # What performs the actions about overdue requests.
 HARAKIRI = (Nudge, AskForStacks, Warn, Isolate, AwaitSiblings, Execute, Spare, PutOffHarakiri)
 HARD_STAGE = "uwsgi_deploy.master.hard_stage"
+# Loaded where there is a router.
+GATEWAYS = "uwsgi_deploy.master.gateway_keeper"
 
 
 class Executor:
@@ -83,7 +90,7 @@ class Executor:
         self._resources, self._fleet, self._observer = resources, fleet, observer
         self._autoreload: autoreload.Autoreload | None = None
         if autoreload.wanted(resources.settings.watching):
-            self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.listeners)
+            self._autoreload = autoreload.Autoreload(resources.settings.watching, observer, resources.all_listeners)
         self._now = 0.0
         self._hard_stage: Any = None
         self.reexecution = Reexecution(resources, fleet, observer)
@@ -118,7 +125,12 @@ class Executor:
         self._sizing = Sizing(fleet, observer, resources.listeners)
         self._steps.update(self._sizing.steps)
 
-        for kind, step in DaemonKeeper(resources.settings, fleet).steps().items():
+        steps = DaemonKeeper(resources.settings, fleet).steps()
+        self.gateways: GatewayKeeper | None = None
+        if resources.gateway is not None:
+            self.gateways = import_module(GATEWAYS).GatewayKeeper(resources, fleet, observer)
+            steps.update(self.gateways.steps())
+        for kind, step in steps.items():
             self._steps[kind] = self._at_present(step)
 
     def _at_present(self, step: Callable[[Any, float], None]) -> Callable[[Any], None]:
@@ -159,6 +171,7 @@ class Executor:
             *resources.scoreboard.private,
             *self._observer.descriptors(),
             *(listener.socket.fileno() for listener in resources.leaving if listener.socket.fileno() >= 0),
+            *(resources.gateway.descriptors if resources.gateway is not None else ()),
             ours.fileno(),
         )
         context = TemplateContext(
@@ -285,6 +298,8 @@ class Executor:
             if worker.phase is not Phase.ORDERED and action.serial in (None, worker.serial):
                 for number in numbers:
                     _kill(worker.pid, number)
+        if self.gateways is not None and action.serial is None:
+            self.gateways.remind((signal.SIGWINCH, *numbers[1:]))
         for template in self._fleet.templates if action.serial is None else ():
             end = self._observer.channel(template.generation)
             try:
@@ -301,8 +316,14 @@ class Executor:
 
     def _close_listeners(self, _action: CloseListeners) -> None:
         self._sizing.unwatch()
-        refuse_newcomers((*self._resources.listeners, *self._resources.leaving))
-        close_listeners((*self._resources.listeners, *self._resources.leaving))
+        resources = self._resources
+        listeners = [*resources.listeners, *resources.leaving]
+        if self._fleet.is_draining:  # gateways go on knocking at the private ones
+            listeners = [listener for listener in listeners if listener.protocol is not Protocol.ROUTED]
+        if resources.gateway is not None:
+            listeners += resources.gateway.listeners
+        refuse_newcomers(listeners)
+        close_listeners(listeners)
 
     # --- reloading ----------------------------------------------------------------------------------------------------
 
@@ -340,7 +361,7 @@ class Executor:
             log("chain reloading complete")
         template = fleet.template
         generation = template.generation if template is not None else 0
-        message = f"{len(fleet.active)} workers of generation {generation} serve"
+        message = f"{len(fleet.active)} workers of generation {generation} serve" if fleet.size else "the router serves"
         if reload.kind is ReloadKind.RETURN:
             log(f"*** back to what was before the reload: {message} ***")
         else:
@@ -356,7 +377,7 @@ class Executor:
         """The old generation goes on; workers of the new one are replaced by old ones while there is a template."""
         fleet = self._fleet
         assert fleet.reload is not None
-        if any(worker.phase is Phase.READY for worker in fleet.workers()):
+        if any(worker.phase is Phase.READY for worker in fleet.workers()) or not fleet.size:
             log(f"*** reload cancelled: {action.reason}, the old one goes on serving ***")
         else:  # a restart: nothing old is left
             log(f"*** {action.reason}: nobody serves until the application can be loaded, which is tried again ***")

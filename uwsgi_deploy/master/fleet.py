@@ -7,11 +7,11 @@ Rows change only through the methods here, along `TRANSITIONS`. The table knows 
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
+from typing import TYPE_CHECKING
 
 from uwsgi_deploy.config.settings import CheaperSettings, HarakiriSettings, RecyclingSettings
 from uwsgi_deploy.errors import ServerError
@@ -19,9 +19,22 @@ from uwsgi_deploy.master.cases import HarakiriCase
 from uwsgi_deploy.master.daemons import Daemon
 from uwsgi_deploy.master.load import Load
 from uwsgi_deploy.master.policies.algorithms import BY_NAME
-from uwsgi_deploy.master.reload_rows import EXCLUSIVE, FIRST_STAGE, RANK, Outcome, Reload, ReloadKind, Stage
+from uwsgi_deploy.master.reload_rows import (
+    EXCLUSIVE,
+    FIRST_STAGE,
+    RANK,
+    RENEWING,
+    Outcome,
+    Reload,
+    ReloadKind,
+    Stage,
+)
+from uwsgi_deploy.master.rows import Checker, Stop, Template
 from uwsgi_deploy.process.memory import Usage
 from uwsgi_deploy.shared.scoreboard import BANKS, Running
+
+if TYPE_CHECKING:
+    from uwsgi_deploy.master.gateways import GatewaySlot
 
 
 class Phase(Enum):
@@ -117,39 +130,6 @@ class WorkerSlot:
         return next((bank for bank in range(BANKS) if bank not in taken), None)
 
 
-@dataclass(slots=True)
-class Template:
-    """A template process. It is asked for workers once it is ready; `deadline` is when it is killed. processes: the
-    highest worker number that it knows."""
-
-    generation: int
-    pid: int
-    ready: bool = False
-    stopping: bool = False
-    failed: bool = False
-    deadline: float | None = None
-    processes: int = sys.maxsize
-
-
-@dataclass(slots=True)
-class Checker:
-    """The child that tries whether the next image of the master can be started, until `deadline`."""
-
-    pid: int
-    deadline: float | None
-
-
-@dataclass(slots=True)
-class Stop:
-    """The server is ending, because of `error` if there is one. stays: all but the master, until it is told to stop."""
-
-    since: float
-    immediate: bool = False
-    error: ServerError | None = None
-    stays: bool = False
-    last_words: str = ""
-
-
 class Fleet:
     """All rows. `template` serves orders, `candidate` is loading; `booted` once all workers were ready together."""
 
@@ -177,6 +157,7 @@ class Fleet:
         self.next_look: float | None = None  # when the next sample of what workers use is due
         self.templates: list[Template] = []
         self.daemons: list[Daemon] = []
+        self.gateways: list[GatewaySlot] = []
         self.template_failures = 0
         self.template_not_before = 0.0
         self.booted = False
@@ -274,8 +255,25 @@ class Fleet:
         return self.booted and self.stop is None and not busy and not self.paused
 
     @property
+    def has_gateways(self) -> bool:
+        """Whether a process of the http router is there."""
+        return any(slot.processes for slot in self.gateways)
+
+    @property
+    def exchanges_gateways(self) -> bool:
+        """Whether gateways of before are to be replaced now: they have settings and code of their own."""
+        return self.reload is not None and self.reload.stage is Stage.ROLLING and self.reload.kind in RENEWING
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server stops, and workers are needed for the requests that gateways have still."""
+        return self.stop is not None and not self.stop.immediate and self.has_gateways
+
+    @property
     def is_gone(self) -> bool:
         """Whether no process is left."""
+        if self.has_gateways:
+            return False
         if any(daemon.pid and daemon.ends_with_server for daemon in self.daemons):
             return False
         return not self.templates and self.checker is None and not any(slot.workers for slot in self.slots)
@@ -421,11 +419,18 @@ class Fleet:
             running.again_kind = kind
         return running.again
 
+    def skip_loading(self) -> None:
+        """Without workers there is nothing to load."""
+        if self.reload is not None and self.reload.stage is Stage.LOADING and not self.size:
+            self.reload.stage = Stage.ROLLING
+
     def begin_loading(self) -> None:
         """The running reload loads the new application. A template that was started meanwhile, for another that died,
         has the old settings."""
         assert self.reload is not None
         self.reload.stage, self.reload.beyond = Stage.LOADING, self.last_generation
+        self._gateways_are_old()
+        self.skip_loading()
 
     def end_reload(self, *, ok: bool, message: str) -> Reload:
         """The running reload is over; one that waits begins. Returns the one that ended."""
@@ -444,18 +449,26 @@ class Fleet:
         assert running is not None
         back = [t for t in self.templates if t.ready and not t.stopping and t.generation <= running.beyond]
         mixed = any(worker.generation > running.beyond and worker.stays for worker in self.workers())
+        mixed = mixed or any(not process.is_old for slot in self.gateways for process in slot.staying)
         follows, running.again = running.again, 0
         ended = self.end_reload(ok=False, message=reason)
-        if back and mixed and ended.kind is not ReloadKind.RETURN:
+        if (back or not self.size) and mixed and ended.kind is not ReloadKind.RETURN:
             self._set_off(ended.id, ReloadKind.RETURN)
             assert self.reload is not None
-            self.reload.target = back[-1].generation
+            self.reload.target = back[-1].generation if back else None
             self.reload.again, self.reload.again_kind = follows, ended.again_kind
         elif follows:
             self._set_off(follows, ended.again_kind)
         return ended
 
+    def _gateways_are_old(self) -> None:
+        for slot in self.gateways:
+            slot.failures = 0
+            for process in slot.processes:
+                process.is_old = True
+
     def _set_off(self, number: int, kind: ReloadKind) -> None:
+        self._gateways_are_old()
         for daemon in self.daemons:
             daemon.is_old = True
         stage = FIRST_STAGE[kind]

@@ -16,8 +16,9 @@ from enum import Enum, IntEnum
 from typing import Any, TypeAlias, TypeVar
 
 from uwsgi_deploy.image import read_unnamed
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker, WorkerSlot
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker, WorkerSlot
 from uwsgi_deploy.master.reload_rows import Outcome, Reload, ReloadKind, Stage
+from uwsgi_deploy.master.rows import Template
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.pidfile import PidFile
 from uwsgi_deploy.shared.lodging import BoardRow
@@ -156,6 +157,7 @@ def restore_fleet(fleet: Fleet, row: Row) -> None:
     fleet.resize(fleet.size, elastic=row.get("elastic", False))
     fleet.templates = [restored(Template, template) for template in row["templates"]]
     fleet.reload = None if row["reload"] is None else restored(Reload, row["reload"])
+    fleet.skip_loading()
     fleet.outcomes = [restored(Outcome, outcome) for outcome in row["outcomes"]]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from importlib import import_module
 
 from uwsgi_deploy.errors import AppLoadError, ServerError
 from uwsgi_deploy.logs import banner
@@ -19,10 +20,11 @@ from uwsgi_deploy.master.commands import BY_SIGNAL, UNUSED_SIGNALS, Command, Rep
 from uwsgi_deploy.master.daemons import KEEPSAKE, TOUCH_INTERVAL, TouchedDaemons, adopt_daemons, bury, rows_of, to_rows
 from uwsgi_deploy.master.ending import Ending
 from uwsgi_deploy.master.executor import Executor
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
 from uwsgi_deploy.master.fleet_commands import FLEET_COMMANDS, change_fleet
 from uwsgi_deploy.master.hooks import MasterHooks
 from uwsgi_deploy.master.intake import autoreload
+from uwsgi_deploy.master.milestones import all_ready
 from uwsgi_deploy.master.observe import Exit, Observation, Observer
 from uwsgi_deploy.master.policies.harakiri import shortest_limit
 from uwsgi_deploy.master.policies.respawn import MOST_FAILED_STARTS, failures_after, pause_after
@@ -30,6 +32,7 @@ from uwsgi_deploy.master.reexecution import CANNOT_RUN
 from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
 from uwsgi_deploy.master.reloading import Reloading
 from uwsgi_deploy.master.resources import Resources
+from uwsgi_deploy.master.rows import Template
 from uwsgi_deploy.master.rules import POLICIES
 from uwsgi_deploy.master.sampling import Sampler
 from uwsgi_deploy.master.supervisor import Supervisor
@@ -49,6 +52,9 @@ WATCHED_SIGNALS = (*BY_SIGNAL, *UNUSED_SIGNALS, signal.SIGCHLD)
 ORPHAN_POLL = 0.05
 ORPHAN_GRACE = 10.0
 
+# Asked where there is a router only.
+GATEWAY_POLICY = "uwsgi_deploy.master.policies.gateways"
+
 # A new version whose worker ended unexpectedly this often in a row is given up.
 MOST_FAILED_SUCCESSORS = 3
 
@@ -64,7 +70,7 @@ class Master:
         self._workers, self._cores = settings.workers, settings.cores
         self._scoreboard = resources.scoreboard
         self._fleet = Fleet(
-            settings.workers.processes,
+            settings.workers.processes if settings.has_workers else 0,
             mercy=settings.workers.worker_reload_mercy,
             recycling=settings.recycling,
             cheaper=settings.cheaper,
@@ -76,6 +82,10 @@ class Master:
         self._observer = Observer(wakeup, resources.scoreboard)
         self._observer.watch(self._stacks.fileno(), self._read_stacks)
         self._executor = Executor(resources, self._fleet, self._observer)
+        self._gateways = self._executor.gateways
+        self._policies = POLICIES
+        if self._gateways is not None:
+            self._policies += (import_module(GATEWAY_POLICY).gateways,)
         self._supervisor, self._milestones = supervisor, resources.milestones
         self._hooks = MasterHooks(settings)
         self._unclaimed: dict[int, Exit] = {}
@@ -120,7 +130,7 @@ class Master:
     def _decide(self, now: float) -> bool:
         """Ask all policies and do what they say; whether there was anything to do."""
         has_acted = False
-        for policy in POLICIES:
+        for policy in self._policies:
             for action in tuple(policy(self._fleet, now)):
                 self._executor.perform(action, now)
                 has_acted = has_acted or not isinstance(action, WakeAt)
@@ -130,6 +140,8 @@ class Master:
         """Go on from where the former image was, if there was one."""
         adoption.fill(self._fleet)
         adopt_daemons(self._fleet.daemons, adoption.keepsake(KEEPSAKE) or ())
+        if self._gateways is not None:
+            self._gateways.adopt(adoption, self._executor.reexecution)
         for generation, end in adoption.channels():
             self._observer.attach(generation, end)
         self._executor.adopt_watcher(adoption.keepsake("autoreload"))
@@ -306,6 +318,8 @@ class Master:
             if bury(daemon, ended, now) and self._fleet.stop is None:
                 self._fleet.begin_stop(now)
             return
+        if self._gateways is not None and self._gateways.bury(ended, now):
+            return
         # A stranger (an orphan of the application, adopted), or a worker whose birth was not announced yet.
         self._unclaimed[ended.pid] = ended
 
@@ -446,10 +460,10 @@ class Master:
             if worker.phase is Phase.READY and scoreboard.record_in(worker.wid, worker.bank)[Field.OUTLIVED]:
                 worker.outlived = True
         self._sampler.look(fleet, now)
-        if not fleet.booted and fleet.stop is None and self._all_ready():
+        if not fleet.booted and fleet.stop is None and all_ready(self._fleet):
             fleet.boot()
             forget_mapped_files()  # what only booting needed
-            log(banner.ready(len(fleet.active)))
+            log(banner.ready(len(fleet.active)) if fleet.size else banner.router_ready(len(fleet.gateways)))
             if self._milestones is not None:
                 self._reach(self._milestones.ready, now)
             self._reach(self._hooks.started, now)
@@ -477,14 +491,3 @@ class Master:
     def _read_stacks(self) -> tuple[Request, ...]:
         self._stacks.read()
         return ()
-
-    def _all_ready(self) -> bool:
-        wanted = self._fleet.active
-        if not wanted:
-            return self._fleet.template is not None
-        return all(
-            slot.spawned
-            and all(worker.phase in (Phase.READY, Phase.LEAVING) for worker in slot.workers)
-            and slot.workers
-            for slot in wanted
-        )

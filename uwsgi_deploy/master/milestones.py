@@ -9,6 +9,7 @@ import os
 
 from uwsgi_deploy.config.settings.identity import IdentitySettings
 from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master.fleet import Fleet, Phase
 from uwsgi_deploy.master.vacuum import Vacuum
 from uwsgi_deploy.process.daemonize import Foreground
 from uwsgi_deploy.process.pidfile import write_pidfile
@@ -46,3 +47,15 @@ def add_pidfile(vacuum: Vacuum, path: str, option: str) -> None:
     if path and not vacuum.reclaim(path):
         log(f"writing pidfile to {path}")
         vacuum.add_pidfile(write_pidfile(path, os.getpid(), option=option))
+
+
+def all_ready(fleet: Fleet) -> bool:
+    """Whether all that a start wants serve: workers, or a template if there are to be none, and gateways."""
+    if not all(slot.is_ready for slot in fleet.gateways if slot.wanted):
+        return False
+    if not fleet.active:
+        return fleet.template is not None or not fleet.size
+    return all(
+        slot.spawned and slot.workers and all(worker.phase in (Phase.READY, Phase.LEAVING) for worker in slot.workers)
+        for slot in fleet.active
+    )

@@ -177,7 +177,7 @@ class Reexecution:
     def _manifest(self, previous: bytes | None, signals: tuple[int, ...]) -> Manifest:
         resources = self._resources
         channels = self._observer.channels()
-        listeners = [one for one in (*resources.listeners, *resources.leaving) if one.socket.fileno() >= 0]
+        listeners = [one for one in (*resources.all_listeners, *resources.leaving) if one.socket.fileno() >= 0]
         pidfiles = (*resources.pidfiles, *self._leaving_pidfiles)
         boards = resources.scoreboard.to_rows()
         kept = {name: give() for name, give in self._keepsakes.items()}

@@ -38,6 +38,9 @@ FIRST_STAGE = {
     ReloadKind.RETURN: Stage.ROLLING,
 }
 
+RENEWING = (ReloadKind.WHOLE, ReloadKind.BRUTAL, ReloadKind.RESTART, ReloadKind.RETURN)
+"""Kinds that bring settings and server code, so that gateways are replaced, too."""
+
 EXCLUSIVE = (Stage.EMPTYING, Stage.REPLACING, Stage.ROLLING)
 """Stages in which nobody else decides about workers."""
 

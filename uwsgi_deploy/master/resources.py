@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.image import Image
@@ -17,6 +17,9 @@ from uwsgi_deploy.shared.lodging import LodgingScoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
 from uwsgi_deploy.worker.template import Serve
 
+if TYPE_CHECKING:  # loaded by those who have a router only
+    from uwsgi_deploy.master.gateway_sockets import GatewaySockets
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -28,6 +31,7 @@ class Resources:
     it may be needed.
     stacks: where workers show their stacks. keepsakes: plain values for the next image, and descriptors that must stay
     open for it.
+    gateway: the sockets of the http router; None where there is none, and none is left of the former settings.
     write_pidfiles: writes them again and returns what went wrong.
     """
 
@@ -46,4 +50,12 @@ class Resources:
     stacks: StackChannel = field(default_factory=StackChannel)
     keepsakes: Mapping[str, tuple[Any, Sequence[int]]] = field(default_factory=dict)
     leaving_intakes: tuple[Entrance, ...] = ()
+    gateway: GatewaySockets | None = None
     write_pidfiles: Callable[[], list[str]] = list
+
+    @property
+    def all_listeners(self) -> tuple[Listener, ...]:
+        """Where workers and the http router accept."""
+        if self.gateway is None:
+            return self.listeners
+        return (*self.listeners, *self.gateway.listeners_and_stats)

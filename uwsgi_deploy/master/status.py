@@ -13,6 +13,7 @@ The keys, for programs (`uwsgi-deploy status --json`); instants are unix seconds
         running (the requests it runs now: core, seconds, harakiri (seconds until then; null for never), client,
         method, uri)
     templates: pid, generation, state (loading, ready, leaving)
+    routers: the http router's processes: id, pid, state (starting, ready, leaving), rss
     listeners: name, protocol, queue (clients that wait; null where the kernel does not say), max_queue
 """
 
@@ -28,7 +29,8 @@ from typing import Any
 
 from uwsgi_deploy import __version__
 from uwsgi_deploy.config.settings import Settings
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
+from uwsgi_deploy.master.rows import Template
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.age import age
 from uwsgi_deploy.reports.place import place_of
@@ -59,6 +61,11 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "last_reload": _last_reload(fleet),
         "workers": [_worker(worker, fleet, scoreboard) for worker in fleet.workers()],
         "templates": [_template(template) for template in fleet.templates],
+        "routers": [
+            {"id": slot.number, "pid": each.pid, "state": each.state, "rss": resident_bytes(each.pid)}
+            for slot in fleet.gateways
+            for each in slot.processes
+        ],
         "listeners": [_listener(listener) for listener in listeners],
     }
 

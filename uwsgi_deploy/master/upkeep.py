@@ -49,7 +49,7 @@ class Upkeep:
 
     def _status(self, _request: Request, _now: float) -> Reply:
         resources = self._resources
-        data = status(resources.settings, self._fleet, resources.scoreboard, resources.listeners)
+        data = status(resources.settings, self._fleet, resources.scoreboard, resources.all_listeners)
         return Reply(ok=True, message=data["state"], data=data)
 
     def _log_statistics(self, _request: Request, _now: float) -> Reply:

@@ -51,6 +51,7 @@ class Listener:
 
     key: the address as it was asked for, files with their directory; by it a reloaded server knows its sockets again.
     adopted: whether it came so from the server's former image. tls: certificates, where it speaks TLS.
+    routed: whether its clients are those of the http router, and no worker hears of it.
     """
 
     socket: socket.socket
@@ -63,6 +64,7 @@ class Listener:
     key: str = ""
     adopted: bool = False
     tls: Tls | None = None
+    routed: bool = False
 
     @property
     def path(self) -> str:
@@ -87,6 +89,9 @@ class Listener:
 
     def describe(self) -> str:
         """The start-up line about this socket, in uWSGI's words."""
+        if self.routed:
+            auto = " (port auto-assigned)" if self.auto_port else ""
+            return f"uWSGI http bound on {self.name}{auto} fd {self.socket.fileno()}"
         if self.inherited or self.adopted:
             kind = "UNIX" if self.is_unix else "INET"
             return f"uwsgi socket {self.index} inherited {kind} address {self.name} fd {self.socket.fileno()}"
@@ -109,32 +114,36 @@ def bind_listeners(
     warn: Warn = _discard,
     activated: Sequence[ActivatedSocket] = (),
     former: Sequence[Listener] = (),
+    routed: Sequence[str] = (),
 ) -> tuple[Listener, ...]:
     """Open every socket of the settings, non-blocking and closed on exec; BindError or ConfigError if one fails.
 
+    routed: addresses of the http router, which follow after the workers'.
     owner: (uid, gid) that Unix sockets are given to (-1 leaves one as it is); None leaves them to the creator.
     activated: sockets that the service manager opened, which take the place of addresses that mean them.
     former: sockets of the server's former image; those that are still wanted are taken from there.
     """
     addresses = [
-        (address, protocol, text)
-        for wanted, protocol, text in _wanted(settings)
+        (address, protocol, text, is_routed)
+        for is_routed, all_wanted in ((False, _wanted(settings)), (True, _routed(settings, routed)))
+        for wanted, protocol, text in all_wanted
         for address in activation.resolve(wanted, activated)
     ]
     backlog = listen_backlog(settings.listen, warn)
     listeners: list[Listener] = []
     available = list(former)
     try:
-        for address, protocol, text in addresses:
+        for address, protocol, text, is_routed in addresses:
             key = key_of(address, text)
             known = next((one for one in available if (one.key, one.protocol) == (key, protocol)), None)
             if known is not None:
                 available.remove(known)
-                listener = replace(known, index=len(listeners), adopted=True)
+                listener = replace(known, index=len(listeners), adopted=True, routed=is_routed)
                 _update_mode(listener, settings)
             else:
                 opened = _open(address, settings, owner, warn)
-                listener = _adopt(opened, address, protocol, text=text, index=len(listeners))
+                adopted = _adopt(opened, address, protocol, text=text, index=len(listeners))
+                listener = replace(adopted, routed=is_routed)
             listeners.append(listener)
             _listen(listener, settings, backlog)
     except BaseException:
@@ -162,19 +171,28 @@ def _update_mode(listener: Listener, settings: SocketSettings) -> None:
         raise BindError(listener.name, f"its mode cannot be set: {error.strerror}") from None
 
 
-def check_addresses(settings: SocketSettings) -> None:
+def check_addresses(settings: SocketSettings, routed: Sequence[str] = ()) -> None:
     """ConfigError for an address that is none, before anything is opened."""
-    for _ in _wanted(settings):
+    for _ in (*_wanted(settings), *_routed(settings, routed)):
         continue
 
 
 def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
     for name, addresses in settings.addresses.items():
         for text in addresses:
-            address = parse_address(text, name)
-            if settings.abstract_socket and isinstance(address, UnixAddress):
-                address = replace(address, abstract=True)
-            yield address, settings.spoken(name), text
+            yield _address(text, name, settings), settings.spoken(name), text
+
+
+def _routed(settings: SocketSettings, addresses: Iterable[str]) -> Iterator[tuple[Address, Protocol, str]]:
+    for text in addresses:
+        yield _address(text, "http", settings), Protocol.HTTP, text
+
+
+def _address(text: str, name: str, settings: SocketSettings) -> Address:
+    address = parse_address(text, name)
+    if settings.abstract_socket and isinstance(address, UnixAddress):
+        return replace(address, abstract=True)
+    return address
 
 
 def close_listeners(listeners: Iterable[Listener]) -> None:

@@ -213,6 +213,11 @@ def _no_request(data: bytes) -> Aside | ProtocolError:
         return ProtocolError(400, "an HTTP request on a uwsgi socket (use http-socket for HTTP clients)")
     if modifier == _PING:
         return Aside(_PONG, b"", goes_on=False)
+    return modifier_error(modifier)
+
+
+def modifier_error(modifier: int) -> ProtocolError:
+    """Why a packet with this modifier1 is no request to this server."""
     if modifier in _COMMANDS:
         detail = f"a uwsgi packet with {_COMMANDS[modifier]} (modifier {modifier}), which is not obeyed"
         return ProtocolError(403, detail, answer=_SIGNAL_REFUSED if modifier == _SIGNAL else b"")

@@ -83,8 +83,7 @@ def name_of(settings: Settings) -> str:
     """What tells this server's reports from those of the user's other servers, and is the same after a restart."""
     application = settings.application
     named = application.module or application.wsgi_file
-    addresses = (address for each in settings.sockets.addresses.values() for address in each)
-    what = (named, application.chdir, *addresses)
+    what = (named, application.chdir, *(address for _, address, _ in settings.listening))
     readable = re.sub(r"[^\w.-]", "_", os.path.basename(named))[:40].lstrip(".")
     number = int.from_bytes(repr(what).encode("utf-8", "replace")) % _PRIME
     return f"{readable or 'application'}-{number:08x}"

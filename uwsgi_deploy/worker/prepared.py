@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ from uwsgi_deploy.net.acceptor import Endpoint
 from uwsgi_deploy.net.connection import Limits
 from uwsgi_deploy.net.flusher import Flusher
 from uwsgi_deploy.net.listener import Listener
+from uwsgi_deploy.net.meeting import Meet, meeting
 from uwsgi_deploy.protocol.http1 import Http1Codec
-from uwsgi_deploy.protocol.messages import Codec, Environ
+from uwsgi_deploy.protocol.messages import Environ
 from uwsgi_deploy.protocol.uwsgi import Dropped, UwsgiCodec
 from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.wsgi.environ import Deployment, base_environ
@@ -48,6 +49,10 @@ LATE = {
     Protocol.FASTCGI: (
         ("uwsgi_deploy.protocol.fastcgi", "FastCgiCodec"),
         ("uwsgi_deploy.net.fastcgi_connection", "FastCgiConnection"),
+    ),
+    Protocol.ROUTED: (
+        ("uwsgi_deploy.protocol.routed", "RoutedCodec"),
+        ("uwsgi_deploy.net.routed_connection", "RoutedConnection"),
     ),
 }
 # Loaded for addresses that speak TLS.
@@ -89,7 +94,12 @@ def prepare(settings: Settings, listeners: Sequence[Listener]) -> Prepared:
 
 
 def _met(endpoint: Endpoint, listener: Listener, settings: Settings) -> Endpoint:
-    """The endpoint with what its codec has to know of whoever connects, where anybody is trusted."""
+    """The endpoint with what its codec has to know of whoever connects, where anybody is trusted.
+
+    The router has seen to it for what comes through it.
+    """
+    if listener.protocol is Protocol.ROUTED:
+        return endpoint
     met = [meet for meet in (_allow(endpoint, settings), _meet(listener, settings)) if meet is not None]
     if len(met) < 2:
         return endpoint._replace(meet=met[0]) if met else endpoint
@@ -97,13 +107,13 @@ def _met(endpoint: Endpoint, listener: Listener, settings: Settings) -> Endpoint
     return endpoint._replace(meet=lambda codec, address: forward(allow(codec, address), address))
 
 
-def _allow(endpoint: Endpoint, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
+def _allow(endpoint: Endpoint, settings: Settings) -> Meet | None:
     """How the codec of a uwsgi socket learns whether variables of its peer are obeyed. Loaded when anybody's are."""
     values = settings.packets.uwsgi_allow_from
     if not values or not isinstance(endpoint.codec, UwsgiCodec):
         return None
     allowed = import_module("uwsgi_deploy.protocol.obeyed")
-    meet: Callable[[Codec, Any], Codec] = allowed.Allowed(_trust(values), endpoint.codec).meet
+    meet: Meet = allowed.Allowed(_trust(values), endpoint.codec).meet
     return meet
 
 
@@ -113,17 +123,10 @@ def _trust(values: Sequence[str]) -> Any:
     return rules.Trust(trusted.networks, unix=trusted.unix, anyone=trusted.anyone)
 
 
-def _meet(listener: Listener, settings: Settings) -> Callable[[Codec, Any], Codec] | None:
-    """How a codec learns from which proxy a connection comes; None when none is trusted. Loaded only then."""
-    proxies = settings.proxies
-    if not proxies.trusted_proxies:
-        return None
-    words, rules = import_module("uwsgi_deploy.config.trusted"), import_module("uwsgi_deploy.protocol.forwarded")
-    forwarded = rules.Forwarded(_trust(proxies.trusted_proxies), words.headers_in(proxies.trusted_proxy_headers))
-    meet: Callable[[Codec, Any], Codec] = forwarded.wrap
-    if proxies.enable_proxy_protocol and listener.protocol is Protocol.HTTP:
-        meet = import_module("uwsgi_deploy.protocol.proxy_protocol").Introduction(forwarded).wrap
-    return meet
+def _meet(listener: Listener, settings: Settings) -> Meet | None:
+    """See `net.meeting`."""
+    is_http = listener.protocol is Protocol.HTTP
+    return meeting(settings.proxies, is_introduced=settings.proxies.enable_proxy_protocol and is_http)
 
 
 def _endpoint(listener: Listener, settings: Settings) -> Endpoint:

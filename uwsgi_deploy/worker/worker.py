@@ -31,6 +31,7 @@ from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.process.hooks import HookExit, HookRunner
 from uwsgi_deploy.protocol.messages import UPGRADE, Codec, Environ
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard, WorkerState
+from uwsgi_deploy.types import Protocol
 from uwsgi_deploy.worker.accounting import Accounting
 from uwsgi_deploy.worker.engines.choice import kind_of, patch_late, watch_hub
 from uwsgi_deploy.worker.engines.engine import Engine
@@ -53,6 +54,8 @@ REMINDERS = (signal.SIGTSTP, REMINDER)
 FAREWELL = signal.SIGURG
 # Loaded with the first request that asks for another protocol.
 _RAW_STREAM = "uwsgi_deploy.wsgi.raw_stream"
+# Loaded behind an http router.
+_PRIVATE_SOCKET = "uwsgi_deploy.net.private_socket"
 # Loaded where packets may have applications loaded.
 _PACKETS = "uwsgi_deploy.wsgi.packet_variables"
 # Loaded for a FastCGI socket.
@@ -135,6 +138,7 @@ class Worker:
         if any(endpoint.kind.has_ends for endpoint in context.prepared.endpoints):
             import_module(_ENDS).end_responses(self._reactor, keeps_alive=self._keeps_alive)
         self._held = HeldResponses(self._reactor.release, self._lost)
+        self._door = next((one.socket for one in context.listeners if one.protocol is Protocol.ROUTED), None)
 
     def run(self) -> int:
         """See `run_worker`."""
@@ -363,14 +367,15 @@ class Worker:
             if connection.live_length == UPGRADE:
                 connection.end_input()
 
-    def _noted_leave(self, _number: int, _frame: FrameType | None) -> None:
+    def _noted_leave(self, number: int, _frame: FrameType | None) -> None:
         """To leave or stop. The only core may be the one that talks, and nobody else would act on the signal."""
-        self._end_conversations()
+        if number == signal.SIGHUP or self._door is None or not self._is_needed():
+            self._end_conversations()
 
-    def _noted_end(self, _number: int, _frame: FrameType | None) -> None:
+    def _noted_end(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM with a master, perhaps because it died. The reactor's leader may be the one that is stuck."""
         self._end_with_master()
-        self._end_conversations()
+        self._noted_leave(number, frame)
 
     def _end_with_master(self) -> None:
         """If the master is gone nobody will insist: the kernel ends this process in a moment."""
@@ -385,13 +390,28 @@ class Worker:
     def _on_signals(self, numbers: Sequence[int]) -> None:
         # A worker that is replaced (SIGHUP) leaves the listen queue to its successor; one that stops may be the last.
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._stop(backlog=True)
+            if self._door is not None and self._is_needed():
+                self._ask_for_successor()
+            else:
+                self._stop(backlog=True)
         elif signal.SIGHUP in numbers:
             self._stop(backlog=False)
         if FAREWELL in numbers:
             self._keeps_alive = False
         if not set(REMINDERS).isdisjoint(numbers):
             self._look()
+
+    def _is_needed(self) -> bool:
+        """Whether the http router may still send requests: it finishes first when a signal reaches all (Ctrl-C,
+        Heroku's stop). When it has gone the master shuts the private socket, and tells the worker again."""
+        if self._door is None or os.getppid() != self._context.master_pid:
+            return False
+        return not import_module(_PRIVATE_SOCKET).is_shut(self._door)
+
+    def _ask_for_successor(self) -> None:
+        """Told to end by somebody else than the master: if that is not about to stop the whole server, it sends one."""
+        self._context.scoreboard.record(self._context.wid)[Field.OUTLIVED] = 1
+        self._context.scoreboard.announce()
 
     def _look(self) -> None:
         """The master reminds its workers of what may have changed: whether they serve, and where the log is."""
@@ -425,8 +445,7 @@ class Worker:
         if self._context.master_pid is None:
             self._stop(backlog=True)
         else:
-            self._context.scoreboard.record(self._context.wid)[Field.OUTLIVED] = 1
-            self._context.scoreboard.announce()
+            self._ask_for_successor()
 
     def _time_left(self) -> float:
         """Seconds until the master's patience with this worker ends."""

@@ -13,7 +13,6 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -138,7 +137,7 @@ class Command(BaseCommand):
         """uwsgi.W001 for addresses that the system check could not know, from the command line or a file."""
         if checks.check_exposure():
             return  # it has been said
-        everywhere = chain.from_iterable(launch.settings.sockets.addresses.values())
+        everywhere = (address for _, address, _ in launch.settings.listening)
         for message in checks.debug_exposed(everywhere):
             if not message.is_silenced():
                 self.stderr.write(str(message), self.style.WARNING)
@@ -154,12 +153,8 @@ class Command(BaseCommand):
 
     def write_banner(self, launch: Launch) -> None:
         """Runserver's lines."""
-        workers, sockets = launch.settings.workers, launch.settings.sockets
-        places = [
-            addresses.describe(address, sockets.spoken(name).value)
-            for name, each in sockets.addresses.items()
-            for address in each
-        ]
+        workers = launch.settings.workers
+        places = [addresses.describe(address, spoken.value) for _, address, spoken in launch.settings.listening]
         cores = (
             f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 
 from uwsgi_deploy.config.settings import CheaperSettings, RecyclingSettings
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template, Worker
+from uwsgi_deploy.master.fleet import Fleet, Phase, Worker
+from uwsgi_deploy.master.rows import Template
 
 
 def fleet_of(

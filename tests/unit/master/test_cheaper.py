@@ -24,7 +24,7 @@ from uwsgi_deploy.master.actions import (
     WatchListeners,
 )
 from uwsgi_deploy.master.commands import Command, Request
-from uwsgi_deploy.master.fleet import Fleet, Phase, Stop
+from uwsgi_deploy.master.fleet import Fleet, Phase
 from uwsgi_deploy.master.fleet_commands import change_fleet
 from uwsgi_deploy.master.load import Load, WorkerLoad
 from uwsgi_deploy.master.manifest import fleet_row, restore_fleet
@@ -35,6 +35,7 @@ from uwsgi_deploy.master.policies.reload import reload
 from uwsgi_deploy.master.policies.respawn import respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE
 from uwsgi_deploy.master.reload_rows import ReloadKind, Stage
+from uwsgi_deploy.master.rows import Stop
 
 MOST = 8
 

@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from uwsgi_deploy.errors import ServerError
-from uwsgi_deploy.master.fleet import TRANSITIONS, Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import TRANSITIONS, Fleet, Phase
 from uwsgi_deploy.master.reload_rows import FIRST_STAGE, ReloadKind
+from uwsgi_deploy.master.rows import Template
 
 
 def test_every_phase_has_its_transitions() -> None:

@@ -17,7 +17,7 @@ from uwsgi_deploy.master.actions import (
     StopTemplate,
     WakeAt,
 )
-from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Template, Worker
+from uwsgi_deploy.master.fleet import Fleet, Phase, ReloadKind, Worker
 from uwsgi_deploy.master.policies.respawn import (
     FIRST_PAUSE,
     MOST_FAILED_STARTS,
@@ -27,6 +27,7 @@ from uwsgi_deploy.master.policies.respawn import (
     respawn,
 )
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE, farewell, mercy, stop
+from uwsgi_deploy.master.rows import Template
 
 
 def fleet_of(processes: int, *, mercy: float = 60.0, template: bool = True) -> Fleet:

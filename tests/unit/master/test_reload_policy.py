@@ -20,11 +20,12 @@ from uwsgi_deploy.master.actions import (
     StopTemplate,
     WakeAt,
 )
-from uwsgi_deploy.master.fleet import Checker, Fleet, Phase
+from uwsgi_deploy.master.fleet import Fleet, Phase
 from uwsgi_deploy.master.policies.reload import PROBATION, STEPS, reload, retire_templates
 from uwsgi_deploy.master.policies.respawn import respawn
 from uwsgi_deploy.master.policies.stop import EXTRA_GRACE, IMMEDIATE_GRACE
 from uwsgi_deploy.master.reload_rows import Reload, ReloadKind, Stage
+from uwsgi_deploy.master.rows import Checker
 
 GRACE = 60.0 + EXTRA_GRACE
 

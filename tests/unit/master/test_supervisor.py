@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from uwsgi_deploy.master.fleet import Fleet, Phase, Template
+from uwsgi_deploy.master.fleet import Fleet, Phase
 from uwsgi_deploy.master.reload_rows import ReloadKind
+from uwsgi_deploy.master.rows import Template
 from uwsgi_deploy.master.supervisor import Supervisor
 
 

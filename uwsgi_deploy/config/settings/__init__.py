@@ -8,6 +8,7 @@ from uwsgi_deploy.config.settings.application import ApplicationSettings
 from uwsgi_deploy.config.settings.cheaper import CheaperSettings
 from uwsgi_deploy.config.settings.control import ControlSettings
 from uwsgi_deploy.config.settings.daemons import DaemonSettings
+from uwsgi_deploy.config.settings.gateway import GatewaySettings
 from uwsgi_deploy.config.settings.gevent import GeventSettings
 from uwsgi_deploy.config.settings.harakiri import HarakiriSettings
 from uwsgi_deploy.config.settings.hooks import HookSettings
@@ -27,7 +28,7 @@ from uwsgi_deploy.config.settings.tls import TlsSettings
 from uwsgi_deploy.config.settings.watching import WatchingSettings
 from uwsgi_deploy.config.settings.websockets import WebSocketSettings
 from uwsgi_deploy.config.settings.workers import WorkerSettings
-from uwsgi_deploy.types import AsWritten, Placed
+from uwsgi_deploy.types import AsWritten, Placed, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Settings:
     workers: WorkerSettings = field(default_factory=WorkerSettings)
     gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
     proxies: ProxySettings = field(default_factory=ProxySettings)
     packets: PacketSettings = field(default_factory=PacketSettings)
     logs: LogSettings = field(default_factory=LogSettings)
@@ -65,6 +67,19 @@ class Settings:
     origins: AsWritten = field(default=(), compare=False, repr=False)
 
     @property
+    def has_workers(self) -> bool:
+        """Whether there is anything for workers to serve: not so for an http router whose servers are elsewhere."""
+        return not self.gateway.is_alone or any(self.sockets.addresses.values())
+
+    @property
+    def listening(self) -> tuple[tuple[str, str, Protocol], ...]:
+        """Everywhere that clients connect: the option's name, the address, what is spoken there."""
+        sockets = self.sockets
+        own = ((name, text) for name, addresses in sockets.addresses.items() for text in addresses)
+        routed = (("http", text, Protocol.HTTP) for text in self.gateway.http)
+        return (*((name, text, sockets.spoken(name)) for name, text in own), *routed)
+
+    @property
     def cores(self) -> int:
         """Requests that each worker runs at the same time, in threads or in greenlets."""
         return self.gevent.gevent or self.workers.threads
@@ -75,6 +90,7 @@ __all__ = [
     "CheaperSettings",
     "ControlSettings",
     "DaemonSettings",
+    "GatewaySettings",
     "GeventSettings",
     "HarakiriSettings",
     "HookSettings",

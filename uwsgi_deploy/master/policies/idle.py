@@ -34,7 +34,7 @@ def watch_clients(fleet: Fleet, _now: float) -> Iterator[Action]:
 
 def die_on_no_workers(fleet: Fleet, _now: float) -> Iterator[Action]:
     """End when the last worker was stopped and no other is wanted."""
-    if not fleet.cheaper.die_on_no_workers or not fleet.is_settled:
+    if not fleet.cheaper.die_on_no_workers or not fleet.is_settled or not fleet.size:
         return
     if all(slot.cheap and not slot.workers for slot in fleet.slots):
         yield EndServer("no more workers running, the server ends (die-on-no-workers)")

@@ -51,7 +51,7 @@ def retire_templates(fleet: Fleet, _now: float) -> Iterator[Action]:
     if newest is None or fleet.reload is not None:
         return
     for template in fleet.templates:
-        if template.generation < newest.generation and not template.stopping:
+        if (template.generation < newest.generation or not fleet.size) and not template.stopping:
             yield StopTemplate(template.generation)
 
 
@@ -84,7 +84,9 @@ def _load(fleet: Fleet, now: float) -> Iterator[Action]:
 
 
 def _roll(fleet: Fleet, now: float) -> Iterator[Action]:
-    if fleet.template is None or fleet.reload is None:
+    if fleet.exchanges_gateways and any(slot.wanted and not slot.is_new for slot in fleet.gateways):
+        return  # the router first: it can still be turned back without touching a worker
+    if (fleet.template is None and fleet.size) or fleet.reload is None:
         return  # the template died; `respawn` gets a new one when a slot is empty
     if fleet.reload.brutal:
         yield from _replace_at_once(fleet, now)

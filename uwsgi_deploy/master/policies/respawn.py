@@ -26,13 +26,14 @@ MOST_FAILED_STARTS = 5
 
 def respawn(fleet: Fleet, now: float) -> Iterator[Action]:
     """Order workers for slots that have none; load a template when there is none."""
-    if fleet.stop is not None or fleet.awaits_change:
+    if (fleet.stop is not None and not fleet.is_draining) or fleet.awaits_change:
         return
     if fleet.reload is not None and fleet.reload.stage is Stage.EMPTYING and fleet.booted:
         return
     needy = [slot for slot in fleet.slots if _needs_worker(slot, now)]
     if fleet.template is None:
-        if (needy or _is_wanted(fleet)) and fleet.candidate is None and fleet.template_not_before <= now:
+        is_due = fleet.stop is None and fleet.candidate is None and fleet.template_not_before <= now
+        if is_due and (needy or _is_wanted(fleet)):
             yield StartTemplate()
         return
     for slot in needy:
@@ -49,6 +50,8 @@ def _is_wanted(fleet: Fleet) -> bool:
     and again, nor when a reload is about to bring one. A reload that replaces workers needs one. A server that starts
     without workers (cheap) wants to know whether its application loads.
     """
+    if not fleet.size:
+        return False  # a router alone: nobody serves an application
     if not fleet.booted:
         return not fleet.active
     brings_one = fleet.reload is not None and fleet.reload.stage is not Stage.ROLLING

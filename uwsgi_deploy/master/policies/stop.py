@@ -27,8 +27,9 @@ IMMEDIATE_GRACE = 1.0
 EXTRA_GRACE = 1.0
 
 
-def stop(fleet: Fleet, _now: float) -> Iterator[Action]:
-    """Close the sockets, end the templates, and when these are gone the workers.
+def stop(fleet: Fleet, now: float) -> Iterator[Action]:
+    """Close the sockets, end the templates, and when these are gone the workers; before all of them the gateways, whose
+    clients need workers (`policies.gateways`).
 
     So no process holds a listening socket when the last worker has emptied and closed it: whoever connected by then was
     let in, whoever comes later is refused, and nobody is accepted by the kernel only to be cut off.
@@ -38,16 +39,24 @@ def stop(fleet: Fleet, _now: float) -> Iterator[Action]:
     yield CloseListeners()
     if fleet.checker is not None:
         yield KillChecker()
+    if fleet.is_draining:
+        return
     for template in fleet.templates:
         if not template.stopping:
             yield StopTemplate(template.generation)
     if fleet.templates and not fleet.stop.immediate:
         return
     number = signal.SIGQUIT if fleet.stop.immediate else signal.SIGTERM
-    grace = IMMEDIATE_GRACE if fleet.stop.immediate else mercy_of(fleet)
+    grace = IMMEDIATE_GRACE if fleet.stop.immediate else _rest_of_mercy(fleet, now - fleet.stop.since)
     for worker in fleet.workers():
         if worker.phase is not Phase.ORDERED and worker.told not in (number, signal.SIGQUIT):
             yield Dismiss(worker.serial, number, grace)
+
+
+def _rest_of_mercy(fleet: Fleet, passed: float) -> float | None:
+    """What gateways have taken of the time to end politely is gone; there is a moment to leave in at least."""
+    mercy = mercy_of(fleet)
+    return mercy if mercy is None or not fleet.gateways else max(mercy - passed, IMMEDIATE_GRACE)
 
 
 def farewell(fleet: Fleet, now: float) -> Iterator[Action]:

@@ -1,0 +1,85 @@
+"""The http router's options as a whole: what they mean together, what is refused, what has no effect."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.config.support import configure, refusal
+from uwsgi_deploy.config.checks import require_socket
+from uwsgi_deploy.config.platform import platform_options
+
+HTTP = ("--http", ":8000")
+TO = ("--http-to", "10.0.0.1:3031")
+
+
+def test_names_of_uwsgi() -> None:
+    options = ("--httprouter=:80", "--http-workers=2", "--http-ss=x.sock", "--http-keepalive=30")
+    gateway = configure(*options).settings.gateway
+    assert (gateway.http, gateway.http_processes, gateway.http_stats) == ((":80",), 2, "x.sock")
+    assert gateway.http_keepalive == 30.0
+    assert gateway.addresses == (":80", "x.sock")
+    bare = configure(*HTTP, "--http-keepalive", "--http-manage-expect").settings.gateway
+    assert (bare.http_keepalive, bare.http_manage_expect) == (1.0, 1)
+
+
+def test_http_is_an_address_to_listen_on() -> None:
+    """Nothing else is needed, and a platform's port is not another one."""
+    require_socket(configure(*HTTP).settings)
+    configured = {"http": (":8000",)}
+    assert platform_options({"PORT": "5000"}, configured).options == ()
+    assert platform_options({"PORT": "8000", "DYNO": "web.1"}, configured).warnings == ()
+    (warning,) = platform_options({"PORT": "5000", "DYNO": "web.1"}, configured).warnings
+    assert "uses port 5000" in warning
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((*HTTP, "--http-processes=0"), "'http-processes' must be from 1 to 64, not 0"),
+        ((*HTTP, "--http-processes=65"), "'http-processes' must be from 1 to 64, not 65"),
+        ((*HTTP, "--http-modifier1=256"), "'http-modifier1' is a byte, 256 is more than 255"),
+        ((*HTTP, "--http-var=X"), "'http-var' needs NAME=value, not 'X'"),
+        ((*HTTP, "--http-use-pattern=/run/x"), "'http-use-pattern' needs %s where the request's Host is to stand"),
+        ((*HTTP, "--http-use-pattern=/%s/%d"), "'http-use-pattern' has one %s and no other %, not '/%s/%d'"),
+        ((*HTTP, *TO, "--http-use-base=/run/"), "'http-use-base' and 'http-to' contradict each other"),
+        ((*HTTP, "--http-use-socket=0"), "'http-use-socket' has no socket 0: there is no socket"),
+        (
+            (*HTTP, "--socket=:1", "--http-use-socket=1"),
+            "'http-use-socket' has no socket 1: there is 1 socket, numbered from 0",
+        ),
+        ((*HTTP, "--http-use-socket="), "'http-use-socket' needs the number of a socket, not ''"),
+        ((*HTTP, "--http-use-socket=x", "--socket=:1"), "'http-use-socket' needs the number of a socket, not 'x'"),
+        (
+            (*HTTP, "--http-socket=:1", "--http-use-socket=0"),
+            "'http-use-socket' means a socket on which http is spoken, and the router speaks uwsgi",
+        ),
+        ((*HTTP, "--http-enable-proxy-protocol"), "'http-enable-proxy-protocol' needs 'trusted-proxies'"),
+        ((*HTTP, "--http-stud-prefix=10.0.0.1"), "'http-stud-prefix' needs 'trusted-proxies'"),
+        ((*HTTP, "--force-gateway"), "'force-gateway' is for a router without workers"),
+        ((*HTTP, *TO, "--force-gateway", "--no-master", "--http-processes=2"), "'http-processes' must be 1 with"),
+        ((*HTTP, *TO, "--idle=5"), "'idle' is about workers, and a router whose servers are elsewhere has none"),
+    ],
+)
+def test_refusals(arguments: tuple[str, ...], says: str) -> None:
+    assert says in refusal(*arguments)
+
+
+def test_what_has_no_effect_is_said() -> None:
+    assert configure("--http-timeout=5").warnings == (
+        "command line: 'http-timeout' has no effect without 'http', the http router",
+    )
+    assert configure(*HTTP, "--http-gracetime=5").warnings == (
+        "command line: 'http-gracetime' has no effect without 'http-to': the router's servers are own workers",
+    )
+    (unused,) = configure(*HTTP, *TO, "--module=x").warnings
+    assert "'module' is not loaded" in unused
+    (useless,) = configure(*HTTP, *TO, "--force-gateway").warnings
+    assert "'force-gateway' has no effect with a master" in useless
+
+
+def test_a_router_needs_a_master() -> None:
+    """As several workers do; a router alone may be told to do without."""
+    configuration = configure(*HTTP, "--no-master")
+    assert configuration.settings.workers.master
+    assert configuration.warnings == ("command line: the http router needs a master; it is switched on",)
+    assert not configure(*HTTP, *TO, "--no-master", "--force-gateway").settings.workers.master

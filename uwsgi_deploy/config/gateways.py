@@ -1,0 +1,115 @@
+"""What has to be true of the http router's options beyond each by itself. Pure; loaded by those who set one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+
+from uwsgi_deploy.config.settings import GatewaySettings, Settings
+from uwsgi_deploy.errors import ConfigError
+from uwsgi_deploy.types import Protocol
+
+BUILT_IN = "default"
+# uWSGI's own number for all of its gateways.
+MOST_PROCESSES = 64
+HIGHEST_MODIFIER = 255
+_VARIABLE = re.compile(r"[^=\s][^=]*=.*", re.DOTALL)
+# Ways to servers, of which there is one.
+WAYS = ("http_to", "http_use_socket", "http_use_base", "http_use_pattern")
+# What only means something where the servers are named.
+ABOUT_SERVERS = ("http_fallback", "http_gracetime", "http_quiet", "http_backend_http")
+
+
+def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """ConfigError for what cannot be; warnings for what has no effect."""
+    gateway = settings.gateway
+
+    def refuse(option: str, sentence: str, hint: str = "") -> ConfigError:
+        return ConfigError(origins.get(option, BUILT_IN), f"'{option}' {sentence}", hint=hint)
+
+    if not gateway.http:
+        for field in dataclasses.fields(gateway):
+            name = _name(field.name)
+            if name in origins:
+                warn(f"{origins[name]}: '{name}' has no effect without 'http', the http router")
+        return
+    if not 1 <= gateway.http_processes <= MOST_PROCESSES:
+        raise refuse("http-processes", f"must be from 1 to {MOST_PROCESSES}, not {gateway.http_processes}")
+    for option, number in (("http-modifier1", gateway.http_modifier1), ("http-modifier2", gateway.http_modifier2)):
+        if number > HIGHEST_MODIFIER:
+            raise refuse(option, f"is a byte, {number} is more than {HIGHEST_MODIFIER}")
+    for variable in gateway.http_var:
+        if not _VARIABLE.fullmatch(variable):
+            raise refuse("http-var", f"needs NAME=value, not '{variable}'")
+    if gateway.http_use_pattern and gateway.http_use_pattern.replace("%s", "", 1).count("%"):
+        raise refuse("http-use-pattern", f"has one %s and no other %, not '{gateway.http_use_pattern}'")
+    if gateway.http_use_pattern and "%s" not in gateway.http_use_pattern:
+        raise refuse("http-use-pattern", "needs %s where the request's Host is to stand")
+    ways = [_name(way) for way in WAYS if getattr(gateway, way)]
+    if len(ways) > 1:
+        raise refuse(ways[1], f"and '{ways[0]}' contradict each other", hint="a request has one way to a server")
+    _check_own_socket(settings, gateway, refuse, is_set="http-use-socket" in origins)
+    _check_proxies(settings, refuse)
+    _check_alone(settings, origins, warn, refuse)
+    if not (gateway.has_servers or gateway.http_use_socket):
+        for name in map(_name, ABOUT_SERVERS):
+            if name in origins:
+                warn(f"{origins[name]}: '{name}' has no effect without 'http-to': the router's servers are own workers")
+
+
+def _name(field: str) -> str:
+    return field.replace("_", "-")
+
+
+def _check_own_socket(
+    settings: Settings, gateway: GatewaySettings, refuse: Callable[..., ConfigError], *, is_set: bool
+) -> None:
+    """http-use-socket names one that exists, and on which the router is understood."""
+    text = gateway.http_use_socket
+    if not text and not is_set:
+        return
+    sockets = [(name, text) for name, addresses in settings.sockets.addresses.items() for text in addresses]
+    if not text.isdigit():
+        raise refuse("http-use-socket", f"needs the number of a socket, not '{text}'")
+    if int(text) >= len(sockets):
+        count = f"{len(sockets)} socket{'s' if len(sockets) > 1 else ''}, numbered from 0" if sockets else "no socket"
+        raise refuse("http-use-socket", f"has no socket {text}: there is {count}", hint="add socket = 127.0.0.1:0")
+    spoken = settings.sockets.spoken(sockets[int(text)][0])
+    wanted = Protocol.HTTP if gateway.http_backend_http else Protocol.UWSGI
+    if spoken is not wanted:
+        raise refuse(
+            "http-use-socket", f"means a socket on which {spoken.value} is spoken, and the router speaks {wanted.value}"
+        )
+
+
+def _check_proxies(settings: Settings, refuse: Callable[..., ConfigError]) -> None:
+    for option in ("http-enable-proxy-protocol", "http-stud-prefix"):
+        if getattr(settings.gateway, option.replace("-", "_")) and not settings.proxies.trusted_proxies:
+            raise refuse(
+                option,
+                "needs 'trusted-proxies': anybody else could name any client",
+                hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
+            )
+
+
+def _check_alone(
+    settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None], refuse: Callable[..., ConfigError]
+) -> None:
+    """A router whose servers are elsewhere has no workers, and may do without a master."""
+    gateway = settings.gateway
+    if gateway.force_gateway:
+        if settings.has_workers:
+            raise refuse("force-gateway", "is for a router without workers", hint="name servers with http-to")
+        if settings.workers.master:
+            warn(f"{origins.get('force-gateway', BUILT_IN)}: 'force-gateway' has no effect with a master")
+        elif gateway.http_processes > 1:
+            raise refuse("http-processes", "must be 1 with 'force-gateway'", hint="more processes need a master")
+    if settings.has_workers:
+        return
+    for name in ("cheaper", "cheap", "idle"):
+        if getattr(settings.cheaper, name):
+            raise refuse(name, "is about workers, and a router whose servers are elsewhere has none")
+    for name in ("module", "wsgi-file", "mount"):
+        if name in origins:
+            warn(f"{origins[name]}: '{name}' is not loaded: with servers elsewhere and no socket there are no workers")

@@ -1,0 +1,104 @@
+"""The http router: processes in front of the workers that speak HTTP with clients and uwsgi with workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwsgi_deploy.config.option import option
+from uwsgi_deploy.types import Bytes, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where the router listens, whom it forwards to, and what it allows its clients."""
+
+    http: tuple[str, ...] = option(
+        (),
+        "httprouter",
+        help="Listen for HTTP/1.1 on this address with the http router, a process of its own that passes complete "
+        "requests on to the workers. Repeatable.",
+    )
+    http_processes: int = option(1, "http-workers", help="Processes of the http router.")
+    http_to: tuple[str, ...] = option(
+        (), help="Forward to this uwsgi server (host:port, /path.sock, @abstract) instead of own workers. Repeatable."
+    )
+    http_fallback: tuple[str, ...] = option(
+        (), help="Forward to this server when no other one can be reached. Repeatable."
+    )
+    http_gracetime: Seconds = option(30.0, help="How long a server that could not be reached is left alone.")
+    http_quiet: bool = option(False, help="Do not log servers that could not be reached.")
+    http_use_socket: str = option(
+        "", help="Forward to socket number N of this server, from 0 on, instead of a private one."
+    )
+    http_use_base: str = option("", help="Forward to the server at this text followed by the request's Host.")
+    http_use_pattern: str = option("", help="Forward to the server at this text with the request's Host for %s.")
+    http_timeout: Seconds = option(
+        60.0, help="How long a server may send nothing of its answer; beyond it 504, or the connection is cut."
+    )
+    http_headers_timeout: Seconds = option(
+        0, help="How long a client of the router may take to send a request head; 0 means as header-timeout says."
+    )
+    http_connect_timeout: Seconds = option(
+        0, help="How long connecting to a server may take; 0 means as http-timeout says."
+    )
+    http_keepalive: Seconds = option(
+        1,
+        optional_value="1",
+        help="How long an idle connection of a client of the router is kept for its next request, in seconds above 1; "
+        "1 means as http-keepalive-timeout says, 0 closes after each response.",
+    )
+    http_auto_gzip: bool = option(
+        False, help="Compress responses that carry 'uWSGI-Encoding: gzip' for clients that accept it."
+    )
+    http_manage_expect: Bytes = option(
+        0,
+        optional_value="1",
+        help="Answer 413 to a client of the router that expects 100-continue and announces a larger body; "
+        "up to 1 there is no limit.",
+    )
+    http_websockets: bool = option(True, help="Pass connections on that a client wants to upgrade (WebSocket).")
+    http_buffer_size: Bytes = option(
+        0, help="Largest request head that a client of the router may send; 0 means as buffer-size says."
+    )
+    http_post_buffering: Bytes = option(
+        0,
+        help="The router reads request bodies up to this size into memory before it forwards, larger ones into a "
+        "temporary file; 0 means as post-buffering says.",
+    )
+    http_post_buffering_dir: str = option("", help="Directory of these temporary files.")
+    http_backend_http: bool = option(False, help="Speak HTTP with the servers of http-to instead of uwsgi.")
+    http_server_name_as_http_host: bool = option(False, help="SERVER_NAME is what the client asked for with Host.")
+    http_stud_prefix: tuple[str, ...] = option(
+        (), help="Connections from this address begin with the client's address, as stud writes it. Repeatable."
+    )
+    http_enable_proxy_protocol: bool = option(
+        False,
+        help="Every connection to the router begins with the PROXY protocol, version 1 or 2, from a trusted proxy.",
+    )
+    http_var: tuple[str, ...] = option((), help="Add NAME=value to the variables of every request. Repeatable.")
+    http_modifier1: int = option(0, help="The modifier1 of packets that the router sends.")
+    http_modifier2: int = option(0, help="The modifier2 of packets that the router sends.")
+    http_uid: str = option("", help="User (name or number) that the router's processes become.")
+    http_gid: str = option("", help="Group (name or number) that the router's processes become.")
+    http_stats: str = option(
+        "", "http-stats-server", "http-ss", help="Address at which the first router process writes its state as JSON."
+    )
+    http_harakiri: Seconds = option(
+        0, help="A router process that is stuck for longer than this is killed and replaced; 0 means never."
+    )
+    force_gateway: bool = option(False, help="Without a master: this process is the router itself, and has no workers.")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the router's processes listen, for its clients and (last) for whoever asks for its state."""
+        return (*self.http, *((self.http_stats,) if self.http_stats else ())) if self.http else ()
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether the router forwards to servers that are named, rather than to workers of its own."""
+        return bool(self.http_to or self.http_use_base or self.http_use_pattern)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is a router whose servers are elsewhere."""
+        return bool(self.http) and self.has_servers

@@ -1,0 +1,161 @@
+"""What the http router's processes are given: where clients connect, and the way to this server's own workers.
+
+Loaded only where a router is configured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from uwsgi_deploy.config.servers import parse_server
+from uwsgi_deploy.config.settings import IdentitySettings, Settings
+from uwsgi_deploy.errors import BindError, ConfigError
+from uwsgi_deploy.logs.setup import log
+from uwsgi_deploy.master.adoption import Adoption
+from uwsgi_deploy.master.vacuum import Vacuum
+from uwsgi_deploy.net.address import InheritedAddress, parse_address
+from uwsgi_deploy.net.listener import WILDCARDS, Listener, bound_name, listen_backlog
+from uwsgi_deploy.net.private_socket import open_private_socket
+from uwsgi_deploy.process import identity
+from uwsgi_deploy.process.identity import Identity
+from uwsgi_deploy.types import Protocol
+
+PRIVATE = "(private)"  # the key of the listener, which has no address
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySockets:
+    """See the module. listeners: the router's. for_workers: all that workers accept from, `private` among them, which
+    only gateways reach: at the address `local`, with the descriptor `way` (-1 for none). servers: others to forward to.
+    stats: where the router's state is asked for. kept: for the next image, by which gateways reach a private socket of
+    this one or the former."""
+
+    KEEPSAKE: ClassVar = "way to the private socket"
+
+    listeners: tuple[Listener, ...]
+    for_workers: tuple[Listener, ...]
+    servers: tuple[str, ...] = ()
+    private: tuple[Listener, ...] = ()
+    local: str | None = None
+    way: int = -1
+    stats: Listener | None = None
+    kept: tuple[str, int] | None = None
+
+    @property
+    def keepsake(self) -> tuple[tuple[str, int] | None, tuple[int, ...]]:
+        """What the next image needs, and the descriptors that must stay open for it."""
+        return self.kept, () if self.kept is None or self.kept[1] < 0 else (self.kept[1],)
+
+    @property
+    def listeners_and_stats(self) -> tuple[Listener, ...]:
+        """All that gateways accept from."""
+        return self.listeners if self.stats is None else (*self.listeners, self.stats)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What gateways need of the master's descriptors, and nobody else."""
+        own = self.listeners_and_stats
+        way = () if self.way < 0 else (self.way,)
+        return (*(listener.socket.fileno() for listener in own if listener.socket.fileno() >= 0), *way)
+
+
+def open_gateway_sockets(
+    settings: Settings, listeners: Sequence[Listener], adoption: Adoption, vacuum: Vacuum
+) -> GatewaySockets:
+    """The router's part of `listeners`, all that were bound, and a socket for its workers, which `vacuum` closes.
+    BindError.
+
+    adoption: what a former image left; it may be all there is, when the present settings have no router.
+    """
+    gateway = settings.gateway
+    kept = adoption.keepsake(GatewaySockets.KEEPSAKE)
+    routed = [listener for listener in listeners if listener.routed]
+    own = [listener for listener in listeners if not listener.routed]
+    stats = routed.pop() if routed and gateway.http_stats else None
+    if gateway.has_servers or not gateway.http:
+        return GatewaySockets(tuple(routed), tuple(own), gateway.http_to, stats=stats, kept=kept)
+    if gateway.http_use_socket:
+        server = reachable(own[int(gateway.http_use_socket)])
+        log(f"the http router reaches the workers at {server}")
+        return GatewaySockets(tuple(routed), tuple(own), (server,), stats=stats, kept=kept)
+    private, local, way = _private(settings, len(own), adoption.listeners, kept)
+    vacuum.add_listeners((private,))
+    return GatewaySockets(
+        tuple(routed), (*own, private), (), private=(private,), local=local, way=way, stats=stats, kept=(local, way)
+    )
+
+
+def _private(settings: Settings, index: int, former: Sequence[Listener], kept: Any) -> tuple[Listener, str, int]:
+    known = next((one for one in former if (one.key, one.protocol) == (PRIVATE, Protocol.ROUTED)), None)
+    if known is not None and kept is not None:
+        listener = Listener(known.socket, known.protocol, known.name, index, key=PRIVATE, adopted=True)
+        local, way = kept
+    else:
+        opened = open_private_socket(os.environ)
+        if opened.is_open:
+            log(
+                "*** WARNING: no directory can be written: other users of this machine could speak to the workers at "
+                f"{opened.address}; name a socket with socket and http-use-socket ***"
+            )
+        opened.socket.setblocking(False)
+        listener = Listener(opened.socket, Protocol.ROUTED, bound_name(opened.socket), index, key=PRIVATE)
+        local, way = opened.address, opened.way
+    try:
+        listener.socket.listen(listen_backlog(settings.sockets.listen))
+    except OSError as error:
+        raise BindError(PRIVATE, error.strerror or str(error)) from None
+    log(f"the http router reaches the workers by a private socket, fd {listener.socket.fileno()}")
+    return listener, local, way
+
+
+def check_gateways(settings: Settings) -> None:
+    """ConfigError for what cannot work, before anything is opened."""
+    gateway = settings.gateway
+    for option, addresses in (("http-to", gateway.http_to), ("http-fallback", gateway.http_fallback)):
+        for text in addresses:
+            if isinstance(parse_address(parse_server(text, option).address, option), InheritedAddress):
+                raise ConfigError(option, f"{text} is nothing to connect to")
+    directory = gateway.http_post_buffering_dir
+    if directory and not os.path.isdir(directory):
+        raise ConfigError("http-post-buffering-dir", f"there is no directory {os.path.abspath(directory)}")
+    if gateway.http_uid or gateway.http_gid:
+        _check_identity(settings)
+
+
+def _check_identity(settings: Settings) -> None:
+    who = identity_of_gateways(settings)
+    if os.geteuid() != 0:
+        identity.assume(who)  # changes nothing: it is right, or refused
+    elif settings.identity.uid and not identity.is_postponed(settings.identity):
+        option = "http-uid" if settings.gateway.http_uid else "http-gid"
+        raise ConfigError(option, "a master that became 'uid' cannot", hint="add master-as-root = true")
+
+
+def identity_of_gateways(settings: Settings) -> Identity:
+    """Whom gateways become: http-uid and http-gid; where the master stays root else what workers become.
+
+    ConfigError for names that mean nothing.
+    """
+    gateway, who = settings.gateway, settings.identity
+    if not (gateway.http_uid or gateway.http_gid):
+        return identity.resolve_identity(who) if identity.is_postponed(who) else Identity()
+    if gateway.http_uid:
+        identity.user_number(gateway.http_uid, "http-uid")
+    if gateway.http_gid:
+        identity.group_number(gateway.http_gid, "http-gid")
+    return identity.resolve_identity(IdentitySettings(uid=gateway.http_uid, gid=gateway.http_gid))
+
+
+def reachable(listener: Listener) -> str:
+    """The address at which a listener of this server is reached from this machine."""
+    name = bound_name(listener.socket)
+    if listener.is_unix:
+        return name
+    host, _, port = name.rpartition(":")
+    bare = host.strip("[]")
+    if bare in WILDCARDS:
+        host = "[::1]" if host.startswith("[") else "127.0.0.1"
+    return f"{host}:{port}"
