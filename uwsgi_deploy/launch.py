@@ -98,6 +98,8 @@ def target(framework: Framework, project: Sequence[RawOption]) -> Target:
     settings = _settings(framework, project)
     found: list[Target] = []
     for name, text, spoken in settings.listening:
+        if "https" in name:  # TLS, or a way to it: curl does that
+            continue
         where = parse_address(text, name)
         if isinstance(where, UnixAddress) and settings.sockets.abstract_socket:
             found.append(Target(f"@{where.path}", spoken.value))

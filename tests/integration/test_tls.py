@@ -377,6 +377,43 @@ def test_handshake_that_drips(authority: Authority, pair: Pair) -> None:
             assert drip(lambda: session.read(65536)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+# --- requests that take too long, and workers that leave --------------------------------------------------------------
+
+
+def test_late_requests_are_answered_over_tls(authority: Authority, pair: Pair) -> None:
+    """As far as the worker can: when even its interpreter is held the master cuts the connection."""
+    options = ("--master", "--threads", "2", "--harakiri", "1", "--harakiri-graceful-timeout", "1")
+    with serve(pair.value, *options, module="hanging") as server:
+        with TlsClient(server.addresses[0], authority.trust()) as client:
+            answer = client.get("/hang/sleep/1")
+            assert (answer.status, answer.header("connection")) == (504, "close")
+            assert client.ended()
+        with (
+            TlsClient(server.addresses[0], authority.trust()) as client,
+            pytest.raises((ssl.SSLError, ConnectionResetError)),
+        ):
+            client.get("/hang/regex/1")
+        server.wait_for_log(r"^Respawned uWSGI worker 1 ", timeout=30)
+        with TlsClient(server.addresses[0], authority.trust()) as client:
+            assert client.get("/quick?0").status == 200
+
+
+@prefork_and_gevent
+def test_reload_loses_nobody(engine: tuple[str, ...], authority: Authority, pair: Pair) -> None:
+    """New connections all the time, and some that let time pass between handshake and request."""
+    with serve(pair.value, *engine, "--master") as server:
+        server.signal(SIGHUP)
+        served = 0
+        while "*** reload complete" not in server.log or served < 20:
+            with TlsClient(server.addresses[0], authority.trust()) as patient:
+                for _ in range(3):
+                    with TlsClient(server.addresses[0], authority.trust()) as quick:
+                        assert quick.get("/environ", Connection="close").status == 200
+                        assert quick.ended()
+                assert patient.get("/environ").status == 200
+            served += 1
+
+
 # --- certificates that change -----------------------------------------------------------------------------------------
 
 

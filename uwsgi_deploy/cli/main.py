@@ -135,7 +135,7 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2
     notices = configuration.warnings if has_file else ()
     require_socket(configuration.settings)
-    if settings.sockets.https_socket:
+    if settings.speaks_tls:
         importlib.import_module(CERTIFICATES).check_certificates(settings, configuration.origins)
     origin = origin_of_this_process(*(() if handover is None else (handover.launcher, handover.undo)))
     if any(option.name == "ini" and option.value == "-" for option in command_line):

@@ -57,7 +57,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_system(settings, origins, warn)
     if settings.gateway != GatewaySettings():
         import_module(_GATEWAYS).check_gateways(settings, origins, warn)
-    needs_master = bool(settings.gateway.http) and not settings.gateway.force_gateway
+    needs_master = bool(settings.gateway.listen) and not settings.gateway.force_gateway
     if not (workers.master or needs_master) and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
@@ -309,7 +309,7 @@ def _check_mounts(settings: Settings, origins: Mapping[str, str], warn: Callable
             f"'mount' names a default application beside '{application.module or application.wsgi_file}'",
             hint="one under a path is written as /path=application",
         )
-    speaks_http = settings.sockets.http_socket or settings.sockets.https_socket or settings.gateway.http
+    speaks_http = settings.sockets.http_socket or settings.sockets.https_socket or settings.gateway.listen
     if speaks_http and not application.manage_script_name:
         warn(
             f"{origin}: without 'manage-script-name' mounts are chosen by SCRIPT_NAME, which HTTP clients cannot send: "
@@ -394,13 +394,15 @@ _TLS = "uwsgi_deploy.config.tls"
 def _check_tls(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """Values that can be read, and an address for them. What is in the files is for `cli.certificates`."""
     tls, sockets = settings.tls, settings.sockets
-    if not sockets.https_socket:
+    if not settings.speaks_tls:
         for field in dataclasses.fields(tls):
             name = field.name.replace("_", "-")
             if name in origins:
-                warn(f"{origins[name]}: '{name}' has no effect without https-socket")
+                warn(f"{origins[name]}: '{name}' has no effect without https-socket or https")
     readers = (
         ("https-socket", sockets.https_socket, "address_and_files_of"),
+        ("https", settings.gateway.https, "address_and_files_of"),
+        ("https2", settings.gateway.https2, "named_parts_of"),
         ("sni", tls.sni, "named_of"),
         ("sni-regexp", tls.sni_regexp, "matched_of"),
     )
@@ -470,7 +472,7 @@ def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def require_socket(settings: Settings) -> None:
     """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
-    if not (any(settings.sockets.addresses.values()) or settings.gateway.http):
+    if not (any(settings.sockets.addresses.values()) or settings.gateway.listen):
         raise ConfigError(
             "configuration",
             "the -s/--socket option is missing: there is no address to listen on",

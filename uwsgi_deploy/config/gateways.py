@@ -28,11 +28,11 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
     def refuse(option: str, sentence: str, hint: str = "") -> ConfigError:
         return ConfigError(origins.get(option, BUILT_IN), f"'{option}' {sentence}", hint=hint)
 
-    if not gateway.http:
+    if not gateway.listen:
         for field in dataclasses.fields(gateway):
             name = _name(field.name)
             if name in origins:
-                warn(f"{origins[name]}: '{name}' has no effect without 'http', the http router")
+                warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router")
         return
     if not 1 <= gateway.http_processes <= MOST_PROCESSES:
         raise refuse("http-processes", f"must be from 1 to {MOST_PROCESSES}, not {gateway.http_processes}")

@@ -21,7 +21,7 @@ NOT_YET: Mapping[str, str] = {
     "harakiri": """
         mule-harakiri spooler-harakiri cron-harakiri""",
     "TLS in the router": """
-        https https2 http-to-https https-session-context sslrouter""",
+        https-session-context sslrouter""",
     "subscriptions, caches and zerg of the router": """
         http-cheap http-subscription-server http-subscription-fallback-key http-use-cache http-use-code-string
         http-zerg http-resubscribe""",

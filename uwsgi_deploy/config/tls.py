@@ -56,6 +56,24 @@ def address_and_files_of(value: str) -> tuple[str, CertificateFiles]:
     return address.strip(), files_of(rest)
 
 
+_PARTS = {"addr": "address", "cert": "certificate", "crt": "certificate", "key": "key", "ciphers": "ciphers"}
+_PARTS |= dict.fromkeys(("clientca", "client_ca"), "client CA")
+
+
+def named_parts_of(value: str) -> tuple[str, CertificateFiles]:
+    """`addr=…,cert=…,key=…`, with `ciphers=` and `clientca=` (uWSGI's https2)."""
+    found: dict[str, str] = {}
+    for part in value.split(","):
+        name, equals, text = (word.strip() for word in part.partition("="))
+        if not equals or name not in _PARTS:
+            raise ValueError(f"needs 'addr=...,cert=...,key=...', and knows ciphers and clientca, not '{part.strip()}'")
+        found[_PARTS[name]] = text
+    if missing := [name for name in ("address", "certificate", "key") if not found.get(name)]:
+        raise ValueError(f"has no {missing[0]}: 'addr=...,cert=...,key=...' are needed")
+    wanted = (found["certificate"], found["key"], found.get("ciphers", ""), found.get("client CA", ""))
+    return found["address"], files_of(",".join(wanted))
+
+
 def named_of(value: str) -> NamedCertificate:
     """`name certificate,key[,…]`."""
     name, files = _name_and_files(value)

@@ -7,23 +7,27 @@ from importlib import import_module
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import Aside
 from uwsgi_deploy.gateway.packet import RouterCodec
+from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.net.acceptor import Endpoint
-from uwsgi_deploy.net.connection import Limits
+from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.net.meeting import Meet, meeting
 from uwsgi_deploy.protocol.forwarded import peer_of
 from uwsgi_deploy.protocol.messages import Codec, Environ, RequestHead
 
+_TLS = "uwsgi_deploy.net.tls"
 _STUD = "uwsgi_deploy.protocol.stud"
 
 
 def endpoint_of(listener: Listener, settings: Settings) -> Endpoint:
     """A listener of the router and what its clients speak."""
     gateway = settings.gateway
-    meet = _meet(settings)
-    codec = RouterCodec(
+    meet, tls = _meet(settings), listener.tls
+    # A codec around this one may add who the client is.
+    is_told_more = meet is not None or (tls is not None and any(one.authority for one in (tls.certificate, *tls.named)))
+    codec: Codec = RouterCodec(
         _base(listener),
-        packs=meet is None,
+        packs=not is_told_more,
         extra=dict(_variable(text) for text in gateway.http_var),
         most_expected=gateway.http_manage_expect if gateway.http_manage_expect > 1 else 0,
         upgrades=gateway.http_websockets,
@@ -31,13 +35,10 @@ def endpoint_of(listener: Listener, settings: Settings) -> Endpoint:
         max_line=settings.http.max_request_line,
         max_fields=settings.http.max_request_headers,
     )
-    return Endpoint(listener.socket, codec, meet=meet)
-
-
-def redirecting_endpoint(listener: Listener, settings: Settings) -> Endpoint:
-    """A listener that sends its clients to HTTPS."""
-    endpoint = endpoint_of(listener, settings)
-    return endpoint._replace(codec=RedirectingCodec(endpoint.codec))
+    if listener.https_port is not None:
+        codec = RedirectingCodec(codec, port=listener.https_port)
+    kind = Connection if tls is None else import_module(_TLS).kind_for(tls, log)
+    return Endpoint(listener.socket, codec, kind, meet)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -67,7 +68,7 @@ def _base(listener: Listener) -> Environ:
         "UWSGI_ROUTER": "http",
         "REMOTE_ADDR": None,
         "REMOTE_PORT": None,
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": "http" if listener.tls is None else "https",
     }
 
 

@@ -13,7 +13,6 @@ class GatewayContext:
     """One process of the http router; made by `master`, used by `entry.run_gateway`.
 
     number: which of the router's processes it is, from 1 on. listeners: where its clients connect, non-blocking.
-    redirecting: where clients are sent to https.
     local: the address, good in this process only, of the socket on which this server's own workers hear
     (`Protocol.ROUTED`); None when all servers are elsewhere. alone: whether nobody but this process has requests for
     these workers. servers: addresses of other servers, as `net.address` reads them, those of `http-to` or of
@@ -26,7 +25,6 @@ class GatewayContext:
     settings: Settings
     number: int
     listeners: tuple[Listener, ...]
-    redirecting: tuple[Listener, ...] = ()
     local: str | None = None
     alone: bool = False
     servers: tuple[str, ...] = ()

@@ -51,7 +51,6 @@ class _Gateway:
         self._reactor = reactor = GatewayReactor(
             [
                 *(clients.endpoint_of(listener, settings) for listener in context.listeners),
-                *(clients.redirecting_endpoint(listener, settings) for listener in context.redirecting),
             ],
             clients.limits_of(settings),
             room=_ROOM if gateway.http_processes == 1 else _SHARE,

@@ -209,11 +209,11 @@ def _run(
                 directories=settings.application.envdir,
                 known=adoption.keepsake("envdir") or {},
             )
-            listeners = _open_everything(
+            bound = listeners = _open_everything(
                 settings, who, vacuum, hook_runner, adoption, is_checked=start.image is not None
             )
             gateway = None
-            if settings.gateway.http or adoption.keepsake("gateways"):
+            if settings.gateway.listen or adoption.keepsake("gateways"):
                 gateway = import_module(GATEWAYS).open_gateway_sockets(settings, listeners, adoption, vacuum)
                 listeners = gateway.for_workers
             touched = dict(adoption.keepsake(TOUCHED) or {})
@@ -254,7 +254,7 @@ def _run(
                 keepsakes={
                     "envdir": (variables, ()),
                     TOUCHED: (touched, ()),
-                    **tls.keepsake(listeners),
+                    **tls.keepsake(bound),
                     **({} if gateway is None else {gateway.KEEPSAKE: gateway.keepsake}),
                     **({} if notifier is None else {"notifier": (notifier.descriptor, (notifier.descriptor,))}),
                 },
@@ -298,7 +298,7 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     """
     require_socket(settings)
     check_addresses(settings.sockets, settings.gateway.addresses)
-    if settings.gateway.http:
+    if settings.gateway.listen:
         import_module(GATEWAYS).check_gateways(settings)
     application = settings.application
     jail = "" if again else settings.identity.chroot

@@ -75,7 +75,7 @@ def open_gateway_sockets(
     routed = [listener for listener in listeners if listener.routed]
     own = [listener for listener in listeners if not listener.routed]
     stats = routed.pop() if routed and gateway.http_stats else None
-    if gateway.has_servers or not gateway.http:
+    if gateway.has_servers or not gateway.listen:
         return GatewaySockets(tuple(routed), tuple(own), gateway.http_to, stats=stats, kept=kept)
     if gateway.http_use_socket:
         server = reachable(own[int(gateway.http_use_socket)])

@@ -75,7 +75,7 @@ class GatewaySlot:
 def slots_of(settings: Settings) -> list[GatewaySlot]:
     """A row for each gateway of the settings."""
     gateway = settings.gateway
-    return [GatewaySlot(number) for number in range(1, gateway.http_processes + 1)] if gateway.http else []
+    return [GatewaySlot(number) for number in range(1, gateway.http_processes + 1)] if gateway.listen else []
 
 
 # --- over a re-execution of the master --------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Certificates at a start and a reload: read before privileges are dropped, kept for the next image.
+"""Certificates at a start and a reload: read before privileges are dropped, kept for the next image. And which
+listeners send their clients to those that speak TLS.
 
 Without an address that speaks TLS nothing of it is loaded.
 """
@@ -6,6 +7,7 @@ Without an address that speaks TLS nothing of it is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +18,7 @@ from uwsgi_deploy.net.listener import Listener
 
 _CERTIFICATES, _CONTEXTS = "uwsgi_deploy.net.certificates", "uwsgi_deploy.net.tls_contexts"
 _KEEPSAKE = "certificates"
+_HTTPS = "443"
 
 
 def equip(
@@ -25,15 +28,21 @@ def equip(
 
     former: what `keepsake` left. is_checked: whether the command line has seen already that they can be used.
     """
-    if not settings.sockets.https_socket:
+    if not (settings.speaks_tls or settings.gateway.http_to_https):
         return listeners
     certificates = import_module(_CERTIFICATES)
     equipped: tuple[Listener, ...] = certificates.equip(listeners, settings, former=former or (), warn=log)
+    options = certificates.options_of(equipped, settings)
+    port = next((one.server_port for one in equipped if one.tls is not None and not one.is_unix), "")
+    equipped = tuple(
+        replace(listener, https_port=("" if port == _HTTPS else port) if option == "http-to-https" else None)
+        for listener, (option, _) in zip(equipped, options, strict=True)
+    )
     for certificate in () if is_checked else certificates.all_of(equipped):
         try:
             import_module(_CONTEXTS).context_of(certificate)
         except ValueError as error:
-            raise ConfigError("https-socket", f"'https-socket': {error}") from None
+            raise ConfigError("TLS", str(error)) from None
     return equipped
 
 

@@ -16,7 +16,14 @@ from typing import Any, TypeAlias
 
 from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.config.settings.tls import TlsSettings
-from uwsgi_deploy.config.tls import CertificateFiles, NamedCertificate, address_and_files_of, matched_of, named_of
+from uwsgi_deploy.config.tls import (
+    CertificateFiles,
+    NamedCertificate,
+    address_and_files_of,
+    matched_of,
+    named_of,
+    named_parts_of,
+)
 from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.net.address import parse_address
 from uwsgi_deploy.net.listener import Listener, Tls, key_of
@@ -124,9 +131,14 @@ class Wanted:
 def wanted_by(settings: Settings, directory: str) -> list[Wanted]:
     """All certificates of these settings, whose paths begin in `directory`. ConfigError names the option."""
     found: list[Wanted] = []
-    for value in settings.sockets.https_socket:
-        address, files = _parsed("https-socket", value, address_and_files_of)
-        found.append(Wanted("https-socket", NamedCertificate(_from(directory, files)), address))
+    for option, values, parts_of in (
+        ("https-socket", settings.sockets.https_socket, address_and_files_of),
+        ("https", settings.gateway.https, address_and_files_of),
+        ("https2", settings.gateway.https2, named_parts_of),
+    ):
+        for value in values:
+            address, files = _parsed(option, value, parts_of)
+            found.append(Wanted(option, NamedCertificate(_from(directory, files)), address))
     tls = settings.tls
     for option, values, read in (("sni", tls.sni, named_of), ("sni-regexp", tls.sni_regexp, matched_of)):
         for value in values:
@@ -223,16 +235,31 @@ def equip(
         if wanted.address is None:
             named.append(certificate)
         else:
-            own.setdefault(key_of(parse_address(wanted.address, wanted.option), wanted.address), []).append(certificate)
+            own.setdefault(wanted.option, []).append(certificate)
     equipped = []
-    for listener in listeners:
-        if shown := own.get(listener.key):
-            # Two of the same address are two of any port; one address may have several sockets of systemd's.
-            certificate = shown.pop(0) if len(shown) > 1 else shown[0]
-            equipped.append(replace(listener, tls=Tls(certificate, tuple(named), settings.tls)))
-        else:
-            equipped.append(listener)
+    for listener, (option, number) in zip(listeners, options_of(listeners, settings), strict=True):
+        shown = own.get(option)
+        tls = None if shown is None else Tls(shown[number], tuple(named), settings.tls)
+        equipped.append(replace(listener, tls=tls))
     return tuple(equipped)
+
+
+def options_of(listeners: Sequence[Listener], settings: Settings) -> list[tuple[str, int]]:
+    """For each listener the option that it comes from, and which of its values. They are in the order of the settings;
+    an address may have several sockets, if systemd opened them."""
+    found: list[tuple[str, int]] = []
+    counts: dict[str, int] = {}
+    rest = list(listeners)
+    for option, text, _ in settings.listening:
+        number = counts[option] = counts.get(option, -1) + 1
+        keys = (key_of(parse_address(text, option), text), text.strip())
+        if rest and rest[0].key in keys:
+            del rest[0]
+            found.append((option, number))
+            while rest and rest[0].inherited and rest[0].key in keys:
+                del rest[0]
+                found.append((option, number))
+    return [*found, *(("", 0) for _ in rest)]
 
 
 def _all_wanted(settings: Settings, kept: Iterable[Row], warn: Callable[[str], None]) -> list[Wanted]:

@@ -51,6 +51,7 @@ class Listener:
 
     key: the address as it was asked for, files with their directory; by it a reloaded server knows its sockets again.
     adopted: whether it came so from the server's former image. tls: certificates, where it speaks TLS.
+    https_port: where its clients are sent to HTTPS at this port ("": the usual one); None where they are not.
     routed: whether its clients are those of the http router, and no worker hears of it.
     """
 
@@ -64,6 +65,7 @@ class Listener:
     key: str = ""
     adopted: bool = False
     tls: Tls | None = None
+    https_port: str | None = None
     routed: bool = False
 
     @property
@@ -138,7 +140,7 @@ def bind_listeners(
             known = next((one for one in available if (one.key, one.protocol) == (key, protocol)), None)
             if known is not None:
                 available.remove(known)
-                listener = replace(known, index=len(listeners), adopted=True, routed=is_routed)
+                listener = replace(known, index=len(listeners), adopted=True, routed=is_routed, https_port=None)
                 _update_mode(listener, settings)
             else:
                 opened = _open(address, settings, owner, warn)

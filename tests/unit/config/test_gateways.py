@@ -66,7 +66,7 @@ def test_refusals(arguments: tuple[str, ...], says: str) -> None:
 
 def test_what_has_no_effect_is_said() -> None:
     assert configure("--http-timeout=5").warnings == (
-        "command line: 'http-timeout' has no effect without 'http', the http router",
+        "command line: 'http-timeout' has no effect without 'http' or 'https', the http router",
     )
     assert configure(*HTTP, "--http-gracetime=5").warnings == (
         "command line: 'http-gracetime' has no effect without 'http-to': the router's servers are own workers",

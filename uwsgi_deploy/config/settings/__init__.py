@@ -76,8 +76,13 @@ class Settings:
         """Everywhere that clients connect: the option's name, the address, what is spoken there."""
         sockets = self.sockets
         own = ((name, text) for name, addresses in sockets.addresses.items() for text in addresses)
-        routed = (("http", text, Protocol.HTTP) for text in self.gateway.http)
+        routed = ((name, text, Protocol.HTTP) for name, text in self.gateway.listening)
         return (*((name, text, sockets.spoken(name)) for name, text in own), *routed)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any clients connect over TLS."""
+        return bool(self.sockets.https_socket or self.gateway.secured)
 
     @property
     def cores(self) -> int:

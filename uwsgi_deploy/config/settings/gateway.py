@@ -18,6 +18,19 @@ class GatewaySettings:
         help="Listen for HTTP/1.1 on this address with the http router, a process of its own that passes complete "
         "requests on to the workers. Repeatable.",
     )
+    https: tuple[str, ...] = option(
+        (),
+        help="As 'http' over TLS: 'address,certificate,key', then if wanted ',ciphers' and ',client CA' ('!' in front "
+        "of the last one requires a certificate of each client). Repeatable.",
+    )
+    https2: tuple[str, ...] = option(
+        (), help="As 'https', with names: 'addr=...,cert=...,key=...', ciphers, clientca. Repeatable."
+    )
+    http_to_https: tuple[str, ...] = option(
+        (),
+        help="Send all who come in plain HTTP to this address to the same place over HTTPS, by a 301 of the router. "
+        "Repeatable.",
+    )
     http_processes: int = option(1, "http-workers", help="Processes of the http router.")
     http_to: tuple[str, ...] = option(
         (), help="Forward to this uwsgi server (host:port, /path.sock, @abstract) instead of own workers. Repeatable."
@@ -89,9 +102,32 @@ class GatewaySettings:
     force_gateway: bool = option(False, help="Without a master: this process is the router itself, and has no workers.")
 
     @property
+    def secured(self) -> tuple[tuple[str, str], ...]:
+        """Where the router's clients speak TLS: option and address. What follows the address is for `config.tls`."""
+        return (
+            *(("https", value.partition(",")[0].strip()) for value in self.https),
+            *(("https2", value) for text in self.https2 if (value := _named(text, "addr"))),
+        )
+
+    @property
+    def listening(self) -> tuple[tuple[str, str], ...]:
+        """Where the router's clients connect: option and address."""
+        return (
+            *(("http", text) for text in self.http),
+            *self.secured,
+            *(("http-to-https", text) for text in self.http_to_https),
+        )
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """The addresses at which the router's clients connect; empty when there is no router."""
+        return tuple(text for _, text in self.listening)
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Where the router's processes listen, for its clients and (last) for whoever asks for its state."""
-        return (*self.http, *((self.http_stats,) if self.http_stats else ())) if self.http else ()
+        listen = self.listen
+        return (*listen, *((self.http_stats,) if self.http_stats else ())) if listen else ()
 
     @property
     def has_servers(self) -> bool:
@@ -101,4 +137,13 @@ class GatewaySettings:
     @property
     def is_alone(self) -> bool:
         """Whether there is a router whose servers are elsewhere."""
-        return bool(self.http) and self.has_servers
+        return bool(self.listen) and self.has_servers
+
+
+def _named(text: str, wanted: str) -> str:
+    """The value of a name in `name=value,name=value`."""
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() == wanted:
+            return value.strip()
+    return ""
