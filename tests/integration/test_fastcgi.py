@@ -26,6 +26,7 @@ from uwsgi_deploy.protocol.fastcgi import (
     STDIN,
     STDOUT,
     UNKNOWN_ROLE,
+    UNKNOWN_TYPE,
     Record,
     encode_record,
     encode_request,
@@ -307,3 +308,39 @@ def test_large_upload_in_records_of_every_size(client: Client) -> None:
         at += size
     client.send(b"".join(parts) + encode_record(STDIN, 1))
     assert client.answer()[1] == data
+
+
+CUT = """
+import time
+
+def application(environ, start):
+    start("200 OK", [])
+    path = environ["PATH_INFO"]
+    yield b"x" * (3_000_000 if path == "/large" else 10)
+    end = time.monotonic() + 60
+    while path == "/deaf" and time.monotonic() < end:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+    if path == "/late":
+        time.sleep(60)
+    raise ValueError("cut")
+"""
+
+
+def test_a_response_that_is_cut_short_says_so(tmp_path: Path) -> None:
+    """Behind all that was sent of it, also when the web server was slow, or the request late, or its core stuck."""
+    (tmp_path / "cut.py").write_text(CUT)
+    limits = ("--harakiri", "1", "--harakiri-graceful-timeout", "1", "--threads", "2")
+    with ServerProcess("--fastcgi-socket", "f.sock", *limits, "--module", "cut", directory=tmp_path) as server:
+        for path, size in (("/short", 10), ("/large", 3_000_000), ("/late", 10), ("/deaf", 10)):
+            with Client(f"{tmp_path}/f.sock") as client:
+                client.send(encode_request(variables(path), keep=True))
+                content = b""
+                while (record := client.record()).kind == STDOUT:
+                    content += record.content
+                assert record == (UNKNOWN_TYPE, 0, bytes(8), record.end), path
+                assert len(content.partition(b"\r\n\r\n")[2]) == size, path
+                assert client.read_to_end() == b"", path
+        assert server.exit_code is None
