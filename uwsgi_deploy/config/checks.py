@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from itertools import chain
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
@@ -30,7 +30,9 @@ MOST_SIGNALS = 64
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     """The settings, with what follows from them; raises ConfigError for what cannot be."""
-    settings = _give_shared_sockets(settings, origins, warn)
+    addresses = chain(settings.sockets.shared_socket, *settings.sockets.addresses.values())
+    if settings.sockets.shared_socket or any(text.lstrip().startswith("=") for text in addresses):
+        settings = import_module(_SHARED).give_shared_sockets(settings, origins, warn)
     workers = settings.workers
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
         if value < 1:
@@ -77,30 +79,8 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     return settings
 
 
-_REFERENCE = re.compile(r"=(\d{1,4})")
-
-
-def _give_shared_sockets(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
-    """The addresses that `=0` and its like mean. All sockets are bound before privileges are dropped, in any case."""
-    sockets, shared = settings.sockets, settings.sockets.shared_socket
-    used: list[int] = []
-    changes: dict[str, Any] = {}
-    for name, addresses in sockets.addresses.items():
-        for text in addresses:
-            if match := _REFERENCE.fullmatch(text.strip()):
-                origin, number = origins.get(name, BUILT_IN), int(match[1])
-                if number >= len(shared):
-                    raise ConfigError(origin, f"'{name} = {text}' means a shared-socket that is not there")
-                if number in used:
-                    raise ConfigError(origin, f"'{name} = {text}': shared-socket {number} is in use already")
-                used.append(number)
-                field = name.replace("-", "_")
-                before = changes.get(field, addresses)
-                changes[field] = tuple(shared[number] if one == text else one for one in before)
-    for number in set(range(len(shared))).difference(used):
-        where = origins.get("shared-socket", BUILT_IN)
-        warn(f"{where}: 'shared-socket = {shared[number]}' is not bound: nothing uses it, as 'http-socket = ={number}'")
-    return replace(settings, sockets=replace(sockets, **changes)) if changes else settings
+# Loaded by those who share sockets only.
+_SHARED = "uwsgi_deploy.config.shared_sockets"
 
 
 def _warn_of_shown_exceptions(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
