@@ -21,10 +21,10 @@ import os
 import site
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
-from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -92,7 +92,7 @@ class PacketVariables:
         self._largest_body = settings.http.limit_post
         self._template = replace(settings.application, module="", wsgi_file="", mount=(), callable="application")
         self._loaded: dict[str, Loaded] = {}
-        self._lock = Lock()
+        self._locks: list[Any] = []
         self._home = self._directory = ""
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Any:
@@ -155,13 +155,19 @@ class PacketVariables:
             raise Refused(400, f"{what} and {asked[1]} both name an application")
         if "://" in where:
             raise Refused(403, f"{what} has a URL, {where!r}: code is loaded from files only")
-        with self._lock:
+        with self._lock():
             if key in self._loaded:
                 return self._loaded[key]
             if len(self._loaded) >= MOST_APPLICATIONS:
                 raise Refused(503, f"{what}: this worker has loaded {MOST_APPLICATIONS} applications already")
             loaded = self._loaded[key] = self._load_now(environ, key, what, where)
         return loaded
+
+    def _lock(self) -> Any:
+        """Made with the first load: gevent may have put its own locks in place since this object was made."""
+        if not self._locks:
+            self._locks.append(threading.Lock())  # of two that come at once both take the first
+        return self._locks[0]
 
     def _load_now(self, environ: Environ, key: str, what: str, where: str) -> Loaded:
         directory = environ.get("UWSGI_CHDIR", "")
