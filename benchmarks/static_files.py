@@ -4,8 +4,9 @@
     python benchmarks/static_files.py --peers /path/to/venv/bin   also uwsgi and granian from there
     python benchmarks/static_files.py --sizes 10240 --seconds 1
 
-As in cpu_per_request.py the server has the first processor and wrk the second; a row is the median of the rounds. Each
-server's first answer is compared with the file. Servers: ours (static-map), ours with packed variants to look for
+As in cpu_per_request.py the server has the first processor and wrk the second; a row is the median of the rounds, in
+which the servers take turns. `wrk us` is what wrk needs for a request: with a large file it is what limits all of them.
+Each server's first answer is compared with the file. Servers: ours (static-map), ours with packed variants to look for
 (static-gzip-all), uwsgi (http11-socket and static-map), granian (--static-path-mount), nginx (one worker, sendfile).
 """
 
@@ -15,6 +16,7 @@ import argparse
 import http.client
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -22,9 +24,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from cpu_per_request import Round, free_port, pinned, script
+from cpu_per_request import free_port, pinned, script
 from measuring import APPS, REPOSITORY, cpu_seconds, end, session_pids, wait_for
 
 NGINX = """\
@@ -39,6 +43,16 @@ http {{
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of wrk: requests per second, microseconds of the server's and of wrk's processor time for each."""
+
+    rate: float
+    microseconds: float
+    client: float
+    errors: str
+
+
 def commands(directory: Path, files: Path, peers: str) -> Iterator[tuple[str, int, list[str]]]:
     """Name, port and command of every server that is there."""
     port = free_port()
@@ -49,7 +63,7 @@ def commands(directory: Path, files: Path, peers: str) -> Iterator[tuple[str, in
     yield "uwsgi-deploy, gzip-all", port, [*ours, f"127.0.0.1:{port}", *mapped]
     port = free_port()
     if uwsgi := shutil.which("uwsgi", path=peers):
-        sockets = ["--http11-socket", f"127.0.0.1:{port}", "--static-map", f"/static={files}"]
+        sockets = ["--http11-socket", f"127.0.0.1:{port}", "--tcp-nodelay", "--static-map", f"/static={files}"]
         yield "uwsgi", port, [uwsgi, "--module", "hello", "--master", "--disable-logging", *sockets]
     port = free_port()
     if granian := shutil.which("granian", path=peers):
@@ -77,42 +91,63 @@ def fetched(port: int, path: str) -> bytes | None:
     return body if answer.status == 200 else None
 
 
-def one_round(leader: int, url: str, arguments: argparse.Namespace, lua: str) -> Round:
+def one_round(leader: int, url: str, arguments: argparse.Namespace, lua: str) -> Sample:
     """Load the server for some seconds."""
     command = pinned(1, ["wrk", "-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s", "-s", lua, url])
     before, started = cpu_seconds(session_pids(leader)), time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=arguments.seconds + 60).stdout
     spent, took = cpu_seconds(session_pids(leader)) - before, time.monotonic() - started
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    client = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
     found = re.search(r"(\d+) requests in", output)
-    requests = int(found[1]) if found else 0
+    requests = max(int(found[1]) if found else 0, 1)
     errors = "; ".join(re.findall(r"(?:Socket errors|Non-2xx).*", output))
-    return Round(requests / took, spent / max(requests, 1) * 1e6, errors)
+    return Sample(requests / took, spent / requests * 1e6, client / requests * 1e6, errors)
 
 
-def measure(name: str, port: int, command: list[str], path: Path, arguments: argparse.Namespace, lua: str) -> bool:
-    """A row of the table; whether the server sent the file as it is."""
+@contextmanager
+def running(name: str, command: list[str], port: int, target: str) -> Iterator[int]:
+    """A server that sends the file; its first process."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(APPS), str(REPOSITORY)))}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             pinned(0, command), cwd=APPS, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            target = f"/static/{path.name}"
             wait_for(lambda: fetched(port, target) or server.poll() is not None, 30, f"a file of {name}")
             if server.poll() is not None:
                 log.seek(0)
-                print(f"{name} ended:\n{log.read().decode(errors='replace')}")
-                return False
-            is_right = fetched(port, target) == path.read_bytes()
-            url = f"http://127.0.0.1:{port}{target}"
-            rounds = [one_round(server.pid, url, arguments, lua) for _ in range(arguments.rounds)]
+                raise SystemExit(f"{name} ended:\n{log.read().decode(errors='replace')}")
+            yield server.pid
         finally:
             end(server)
-    rate = statistics.median(each.requests_per_second for each in rounds)
-    spent = statistics.median(each.microseconds for each in rounds)
-    wrong = "" if is_right else " WRONG CONTENT"
-    print(f"{spent:10.1f} {rate:10.0f}  {name}{wrong} {rounds[0].errors}", flush=True)
-    return is_right
+
+
+def table(directory: Path, path: Path, arguments: argparse.Namespace, lua: str) -> bool:
+    """Print the rows for a file; whether every server sent it as it is. All run, one is loaded at a time, in turns."""
+    target = f"/static/{path.name}"
+    samples: dict[str, list[Sample]] = {}
+    wrong = set()
+    with ExitStack() as servers:
+        present = []
+        for name, port, command in commands(directory, path.parent, arguments.peers):
+            present.append((name, port, servers.enter_context(running(name, command, port, target))))
+            if fetched(port, target) != path.read_bytes():
+                wrong.add(name)
+        for _ in range(arguments.rounds):
+            for name, port, leader in present:
+                url = f"http://127.0.0.1:{port}{target}"
+                samples.setdefault(name, []).append(one_round(leader, url, arguments, lua))
+    print(f"a file of {path.stat().st_size} bytes, keep-alive")
+    print(f"{'us/request':>10s} {'requests/s':>10s} {'wrk us':>8s}  server")
+    for name, rounds in samples.items():
+        spent, rate, client = (
+            statistics.median(getattr(each, column) for each in rounds) for column in ("microseconds", "rate", "client")
+        )
+        remark = f"{' WRONG CONTENT' if name in wrong else ''} {rounds[0].errors}".rstrip()
+        print(f"{spent:10.1f} {rate:10.0f} {client:8.1f}  {name}{remark}", flush=True)
+    return not wrong
 
 
 def main() -> int:
@@ -135,9 +170,7 @@ def main() -> int:
         for size in map(int, arguments.sizes.split(",")):
             path = files / f"{size}.bin"
             path.write_bytes(os.urandom(size))
-            print(f"a file of {size} bytes, keep-alive\n{'us/request':>10s} {'requests/s':>10s}  server")
-            for name, port, command in commands(Path(folder), files, arguments.peers):
-                is_right &= measure(name, port, command, path, arguments, str(lua))
+            is_right &= table(Path(folder), path, arguments, str(lua))
     return 0 if is_right else 1
 
 

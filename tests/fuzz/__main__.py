@@ -5,7 +5,8 @@
     python -m tests.fuzz scgi --seed 7              the same cases again
 
 A line for each codec with its number of cases; exit code 1 with the bytes of the first case that goes wrong: a crash, a
-hang, a difference between feeding whole and byte by byte, or a result that cannot be (tests/fuzz/subjects.py).
+hang, a difference between feeding whole, once more, byte by byte and in pieces, or a result that cannot be
+(tests/fuzz/subjects.py).
 """
 
 from __future__ import annotations

@@ -33,13 +33,16 @@ class Feedable(Protocol):
     def state(self) -> Note:
         """What the rest of the input would find."""
 
+    def anew(self) -> Feedable:
+        """For another connection of the same listener, whose codec remembers what it has read."""
+
 
 class Conversation:
     """A connection with a codec of request heads, with their bodies behind them."""
 
     def __init__(self, codec: Codec) -> None:
         self.notes: list[Note] = []
-        self._codec = codec
+        self._codec = self._first_codec = codec
         self._inbox = b""
         self._incoming: IncomingBody | None = None
         self._decoder: BodyDecoder | None = None
@@ -63,6 +66,10 @@ class Conversation:
             return ("over",)
         size = None if self._incoming is None else self._incoming.size
         return ("in a body" if size is not None else "in a head", size, bool(self._inbox))
+
+    def anew(self) -> Conversation:
+        """See `Feedable`."""
+        return Conversation(self._first_codec)
 
     def _head(self) -> bool:
         """Whether something came of it that may not be all."""
@@ -174,13 +181,17 @@ class Chunks:
         """See `Feedable`."""
         return ("over",) if self._refused else (self._decoder.done, self._content, self._rest)
 
+    def anew(self) -> Chunks:
+        """See `Feedable`."""
+        return Chunks()
+
 
 class Talk:
     """A WebSocket conversation, from the server's side."""
 
     def __init__(self, limit: int) -> None:
         self.notes: list[Note] = []
-        self._messages = Messages(limit)
+        self._messages, self._limit = Messages(limit), limit
         self._over = False
 
     def feed(self, data: bytes) -> None:
@@ -198,6 +209,10 @@ class Talk:
     def state(self) -> Note:
         """See `Feedable`."""
         return (self._over,)
+
+    def anew(self) -> Talk:
+        """See `Feedable`."""
+        return Talk(self._limit)
 
 
 def whole(data: bytes) -> Iterator[bytes]:

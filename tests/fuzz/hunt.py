@@ -53,8 +53,11 @@ def wrong_with(subject: Subject, data: bytes, limit: int, seed: int) -> str:
     """What is wrong with the way these bytes are read, "" if nothing is."""
     try:
         with bounded():
-            expected = outcome(subject.reader(limit), data, whole)
+            reader = subject.reader(limit)
+            expected = outcome(reader, data, whole)
             subject.check(expected[0])
+            if (again := outcome(reader.anew(), data, whole)) != expected:
+                return f"fed whole: {expected}\n    again: {again}"
             for name, cut in (("byte by byte", byte_by_byte), ("in pieces", in_pieces(Random(seed)))):
                 found = outcome(subject.reader(limit), data, cut)
                 if found != expected:

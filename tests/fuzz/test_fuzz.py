@@ -61,6 +61,9 @@ class Crashing(Chunks):
         if b"7" in data:
             raise IndexError("out of range")
 
+    def anew(self) -> Crashing:
+        return Crashing()
+
 
 def test_a_crash_is_found_and_its_input_reduced() -> None:
     _, finding = hunt(Subject(SUBJECTS["chunked"].make, lambda _limit: Crashing()), 1, lambda cases: cases < 1000)

@@ -7,13 +7,16 @@ then the request body. The answer is plain HTTP whose end is the end of the conn
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from uwsgi_deploy.errors import Aside, ProtocolError
 from uwsgi_deploy.protocol.http1 import body_length, wants_upgrade
+from uwsgi_deploy.protocol.memo import Memo
 from uwsgi_deploy.protocol.messages import UPGRADE, Environ, Facts, RequestHead
 
 _HEADER_SIZE = 4
+# The beginning of the name of a client's header field.
+_FIELD = b"HTTP_"
 _WSGI = 0
 _WSGI_CUT_SCRIPT_NAME = 30
 _PING = 100
@@ -110,19 +113,42 @@ class Dropped:
             self._tell(f"{name} in a uwsgi packet is ignored: uwsgi-allow-from does not name who sent it")
 
 
-class UwsgiCodec:
-    """Request heads of one uwsgi-protocol listener. `base` is copied into each environ first."""
+class Packet(NamedTuple):
+    """What a packet says; `environ` is copied for each request."""
 
-    __slots__ = ("_special", "base", "max_head")
+    environ: Environ
+    body: int
+    facts: Facts
+
+
+class UwsgiCodec:
+    """Request heads of one uwsgi-protocol listener. `base` is copied into each environ first.
+
+    As of HTTP heads (`protocol.http1`), what was decoded before is remembered: whole packets, and the client's header
+    fields, which web servers put behind their own variables and clients repeat with each request.
+    """
+
+    __slots__ = ("_fields", "_packets", "_special", "base", "max_head")
 
     def __init__(self, base: Environ, *, max_head: int, special: Special = drop) -> None:
         self.base: dict[str, Any] = {**base, **REQUIRED}
         self.max_head, self._special = max_head, special
+        self._packets = Memo(self._read, capacity=32, longest=2048)
+        self._fields = Memo(_plain_variables, capacity=64, longest=2048)
 
     def decode(self, data: bytes) -> RequestHead | None:
         """See `Codec.decode`."""
         if len(data) < _HEADER_SIZE:
             return None
+        end = _HEADER_SIZE + (data[1] | data[2] << 8)
+        if len(data) < end:
+            self._check(data)
+            return None
+        environ, body, facts = self._packets[data[:end]]
+        return environ.copy(), end, body, False, facts
+
+    def _check(self, data: bytes) -> None:
+        """Refuse what is no request, or too large a one, as soon as its header is there."""
         modifier1, size = data[0], data[1] | data[2] << 8
         if modifier1 not in (_WSGI, _WSGI_CUT_SCRIPT_NAME):
             raise _no_request(data)
@@ -130,14 +156,45 @@ class UwsgiCodec:
             raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self.max_head} (buffer-size)")
         if not size:
             raise ProtocolError(400, "an empty uwsgi packet")
-        if len(data) < _HEADER_SIZE + size:
-            return None
-        variables = decode_variables(data[_HEADER_SIZE : _HEADER_SIZE + size], self._special)
+
+    def _read(self, packet: bytes) -> Packet:
+        self._check(packet)
+        variables = self._variables(packet[_HEADER_SIZE:])
         environ = {**self.base, **variables}
-        if modifier1 == _WSGI_CUT_SCRIPT_NAME:
+        if packet[0] == _WSGI_CUT_SCRIPT_NAME:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
         environ["wsgi.url_scheme"] = scheme_of(environ)
-        return environ, _HEADER_SIZE + size, _body(environ), False, _facts(len(variables), size)
+        return Packet(environ, _body(environ), _facts(len(variables), len(packet) - _HEADER_SIZE))
+
+    def _variables(self, block: bytes) -> dict[str, str]:
+        cut = block.find(_FIELD) - 2
+        try:
+            # Where the mark stands in a value, the variables before it do not end there.
+            variables = {**_plain_variables(block[:cut]), **self._fields[block[cut:]]} if cut > 0 else None
+        except ProtocolError:
+            variables = None
+        if variables is None:
+            return decode_variables(block, self._special)
+        return variables if variables.keys().isdisjoint(NEVER_OBEYED) else decode_variables(block, self._special)
+
+
+def _plain_variables(block: bytes) -> dict[str, str]:
+    """As `decode_variables` where none is special: plain and quick, since it runs once per variable."""
+    variables: dict[str, str] = {}
+    at, end = 0, len(block)
+    text = block.decode("latin-1")
+    try:
+        while at < end:
+            start = at + 2
+            middle = start + (block[at] | block[at + 1] << 8)
+            value = middle + 2
+            at = value + (block[middle] | block[middle + 1] << 8)
+            variables[text[start:middle]] = text[value:at]
+    except IndexError:
+        at = -1
+    if at != end or "" in variables:
+        raise ProtocolError(400, "a lying uwsgi packet")
+    return variables
 
 
 def decode_variables(block: bytes, special: Special = drop) -> dict[str, str]:

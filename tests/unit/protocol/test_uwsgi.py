@@ -124,3 +124,25 @@ def test_every_modifier_is_a_request_or_none(codec: UwsgiCodec) -> None:
         else:
             with pytest.raises((ProtocolError, Aside)):
                 codec.decode(data)
+
+
+def test_what_was_read_before_is_read_alike(codec: UwsgiCodec) -> None:
+    """Remembered are packets and the header fields behind the web server's own variables; environs share nothing."""
+    fields = {"HTTP_HOST": "h", "HTTP_COOKIE": "a=1"}
+    for uri in ("/a", "/b", "/b", "/a?HTTP_HOST", "/a?x=\x04\x00HTTP_"):
+        variables = {"REQUEST_METHOD": "GET", "REQUEST_URI": uri, **fields}
+        head = codec.decode(encode_variables(variables))
+        assert head is not None
+        assert head[0].items() >= variables.items()
+        head[0]["HTTP_COOKIE"] = "changed by the application"
+
+
+@pytest.mark.parametrize("name", ["UWSGI_FILE", "HTTP_PROXY"])
+def test_special_variables_are_found_in_front_of_fields_and_among_them(name: str) -> None:
+    told = []
+    codec = UwsgiCodec({}, max_head=1000, special=lambda _variables, name, value: told.append((name, value)))
+    for variables in ({name: "x", "HTTP_A": "1"}, {"B": "2", "HTTP_A": "1", name: "y"}):
+        head = codec.decode(encode_variables(variables))
+        assert head is not None
+        assert (name in head[0], head[0]["HTTP_A"]) == (False, "1")
+    assert told == [(name, "x"), (name, "y")]
