@@ -62,7 +62,8 @@ def serve(host: str | None, port: int | None, debug: bool | None, reload: bool |
         elif offload_static:
             raise click.UsageError("--offload-static needs the application that --app names, not --module or a file.")
         launch = plan(project, (*files, *given), replaced=frozenset(option.name for option in address))
-        show_banner(served, launch)
+        if not launch.settings.system.show_nginx:
+            show_banner(served, launch)
         replace_process(launch.arguments, launch.handover)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.server import REPOSITORY
 
-LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.sqlite3", "instance", "mail")
+LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.sqlite3", "instance", "mail", "run", "static_root")
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ PROGRAM = "uwsgi-deploy"
 CERTIFICATES = "uwsgi_deploy.cli.certificates"
 STEERING = "uwsgi_deploy.cli.steering"
 CLIENT = "uwsgi_deploy.cli.curl"
+NGINX = "uwsgi_deploy.cli.show_nginx"
 
 HELP = """\
 Serve a WSGI application (Django, Flask, any other), with uWSGI's options.
@@ -130,6 +131,9 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
         click.echo(warning, err=True)
     if configuration.show:
         click.echo(render(configuration), err=True)
+    if configuration.settings.system.show_nginx:
+        click.echo(importlib.import_module(NGINX).render(configuration.settings), nl=False)
+        return 0
     # A log file has to tell, too, what the terminal was told above.
     settings = configuration.settings
     has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2

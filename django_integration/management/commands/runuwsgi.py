@@ -28,6 +28,8 @@ from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
 from uwsgi_deploy.launch import Launch
 
 UNRECOGNIZED = "unrecognized arguments: "
+# Only prints: what else is said would stand in nginx's configuration.
+SHOW_NGINX = "show-nginx"
 
 
 class Command(BaseCommand):
@@ -89,7 +91,8 @@ class Command(BaseCommand):
             named, given = read_command_line(options, defaults)
             if options["reload"]:
                 given.append(RawOption("autoreload", "true", COMMAND_LINE))
-            if not options["skip_checks"]:
+            only_shows = any(option.name == SHOW_NGINX for option in given)
+            if not (options["skip_checks"] or only_shows):
                 self.run_checks(forgiving=options["reload"])
             found = static_files.are_found(settings, wanted=not options["nostatic"])
             if options["static"] and not found:
@@ -104,10 +107,9 @@ class Command(BaseCommand):
                 default_address=defaults.join(self.default_port),
                 application=static_files.FOUND_APPLICATION if found else conf.application(settings),
             )
-            if not options["skip_checks"]:
-                self.warn_of_exposure(launch)
-            self.warn_of_migrations()
-            if options["verbosity"] > 0:
+            if not only_shows:
+                self.warn(launch, skip_checks=options["skip_checks"])
+            if options["verbosity"] > 0 and not only_shows:
                 self.write_banner(launch)
             self.stdout.flush()
             self.stderr.flush()
@@ -115,6 +117,12 @@ class Command(BaseCommand):
             replace_process(launch.arguments, launch.handover)
         except ConfigError as error:
             raise CommandError(str(error)) from error
+
+    def warn(self, launch: Launch, *, skip_checks: bool) -> None:
+        """What is no reason not to start."""
+        if not skip_checks:
+            self.warn_of_exposure(launch)
+        self.warn_of_migrations()
 
     def defaults(self, *, use_ipv6: bool) -> addresses.Defaults:
         """What an address means that says only a part."""

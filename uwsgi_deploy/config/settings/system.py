@@ -42,3 +42,9 @@ class SystemSettings:
         False, help="Keep standard input in all processes, for a debugger in the application, instead of /dev/null."
     )
     skip_atexit: bool = option(False, help="Workers end without the application's exit handlers.")
+    show_nginx: str = option(
+        "",
+        optional_value="_",
+        help="Print nginx's configuration for these options and do not start; the value is its server name, or the "
+        "address that it listens on, each with a port if it is not 80.",
+    )
