@@ -11,6 +11,8 @@ from random import Random
 from typing import Any, Protocol, TypeAlias
 
 from uwsgi_deploy.errors import Aside, ProtocolError
+from uwsgi_deploy.gateway.answer import Wish, is_bodyless, take_head, write_head
+from uwsgi_deploy.gateway.relay import ContentRelay, Relay, relay_for
 from uwsgi_deploy.net.body import IncomingBody
 from uwsgi_deploy.protocol.fastcgi import FastCgiFacts, StdinDecoder
 from uwsgi_deploy.protocol.framing import BodyDecoder, ChunkedDecoder
@@ -213,6 +215,55 @@ class Talk:
     def anew(self) -> Talk:
         """See `Feedable`."""
         return Talk(self._limit)
+
+
+class Answers:
+    """What a server answers, on its way through the router to a client that understands chunks.
+
+    Of an answer that is refused only this counts: the client has a part of it, depending on the cuts.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self._inbox = b""
+        self._relay: Relay | None = None
+        self._over = False
+
+    def feed(self, data: bytes) -> None:
+        """See `Feedable`."""
+        try:
+            while data and not self._over:
+                data = self._body(data) if self._relay is not None else self._head(self._inbox + data)
+        except ProtocolError:
+            self.notes, self._over = [("refused",)], True
+
+    def state(self) -> Note:
+        """See `Feedable`."""
+        return ("over",) if self._over else (self._relay is not None, bool(self._inbox))
+
+    def _head(self, data: bytes) -> bytes:
+        taken = take_head(data)
+        if taken is None:
+            self._inbox = data
+            return b""
+        answer, rest = taken
+        self._inbox = b""
+        reply = write_head(answer, Wish(False, True, True), b"Date: now\r\n")
+        self.notes.append(("answer", answer.status, reply))
+        if answer.status == 101 or is_bodyless(answer, is_head=False) or not answer.length:
+            self._over = True
+        elif answer.status >= 200:
+            self._relay = relay_for(answer.length, chunking=True, gzip=False)
+            self.notes.append(("sent", b""))
+        return rest
+
+    def _body(self, data: bytes) -> bytes:
+        assert self._relay is not None
+        sent = self.notes.pop()[1] + self._relay.feed(data)
+        self._over = self._relay.done
+        # Chunks made here depend on the cuts, their content does not.
+        self.notes.append(("sent", sent if self._over or not isinstance(self._relay, ContentRelay) else b""))
+        return b""
 
 
 def whole(data: bytes) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from uwsgi_deploy.protocol import fastcgi, framing, scgi, uwsgi, websocket
+from uwsgi_deploy.protocol import fastcgi, framing, routed, scgi, uwsgi, websocket
 from uwsgi_deploy.protocol.proxy_protocol import SIGNATURE
 
 _METHODS = (b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"M-SEARCH", b"CONNECT", b"get")
@@ -178,6 +178,42 @@ def uwsgi_packet(random: Random) -> bytes:
     content = body(random)
     chosen = variables(random, random.choice((len(content), len(content), None)))
     return uwsgi.encode_variables(chosen, modifier1=modifier) + content + some(random, 0, random.choice((0, 0, 9)))
+
+
+def routed_request(random: Random) -> bytes:
+    """A request as the router gives it to a worker, its variables in any of the three blocks."""
+    content = body(random)
+    chosen = variables(random, random.choice((len(content), None)))
+    blocks: tuple[dict[str, str], ...] = ({}, {}, {})
+    for name, value in chosen.items():
+        random.choice(blocks)[name] = value
+    packed = [uwsgi.encode_variables(block)[4:] for block in blocks]
+    modifier = random.choice((0, 0, 0, 0, 30, 98, 5))
+    return routed.routed_frame(*packed, modifier1=modifier) + (content if "CONTENT_LENGTH" in chosen else b"")
+
+
+def stud_prefixed(random: Random) -> bytes:
+    """A request behind the client's address."""
+    family = random.choice((b"\x02" + some(random, 4, 4), b"\x0a" + some(random, 16, 16), b"\x02", b"G"))
+    return family + http_request(random)
+
+
+def answers(random: Random) -> bytes:
+    """What a server answers, with interim ones before it and with more behind it at times."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" * random.choice((0, 0, 0, 1, 2))
+    status = random.choice((b"200 OK", b"200 OK", b"404", b"204 No Content", b"304 Same", b"101 Switch", b"999 ?"))
+    version = random.choice((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2"))
+    content, lines = body(random), [b"Content-Type: a/b"]
+    kind = random.randrange(4)
+    if kind == 0:
+        lines.append(b"Content-Length: %d" % len(content))
+    elif kind == 1:
+        content = chunked(random)
+        lines.append(b"Transfer-Encoding: chunked")
+    elif kind == 2:
+        lines += (b"Connection: close, X-A", b"X-A: 1", b"Keep-Alive: 3", b"Upgrade: x")
+    head = b"\r\n".join((version + b" " + status, *lines))
+    return interim + head + b"\r\n\r\n" + content + some(random, 0, random.choice((0, 0, 9)))
 
 
 def scgi_request(random: Random) -> bytes:

@@ -9,12 +9,14 @@ from random import Random
 from typing import Any
 
 from tests.fuzz import material
-from tests.fuzz.feeding import Chunks, Conversation, Feedable, Note, Talk
+from tests.fuzz.feeding import Answers, Chunks, Conversation, Feedable, Note, Talk
 from uwsgi_deploy.protocol.fastcgi import FastCgiCodec
 from uwsgi_deploy.protocol.forwarded import FAMILY, Forwarded, ForwardedCodec, Trust, parse_node
 from uwsgi_deploy.protocol.http1 import Http1Codec
 from uwsgi_deploy.protocol.proxy_protocol import ProxyProtocolCodec
+from uwsgi_deploy.protocol.routed import RoutedCodec
 from uwsgi_deploy.protocol.scgi import ScgiCodec
+from uwsgi_deploy.protocol.stud import StudCodec
 from uwsgi_deploy.protocol.uwsgi import NEVER_OBEYED, UwsgiCodec
 
 BASE: dict[str, Any] = {
@@ -104,7 +106,22 @@ def check_introduced(notes: list[Note]) -> None:
     for note in notes:
         if note[0] == "introduced" and note[1] is not None and note[1][0]:
             ip_address(note[1][0])
-            assert 0 <= int(note[1][1]) <= 65535
+            assert 0 <= int(note[1][1] or 0) <= 65535
+
+
+def check_answers(notes: list[Note]) -> None:
+    """The client has one head whose lines are lines, one framing, and no more than that announces."""
+    for note in notes:
+        if note[0] == "answer":
+            head = note[2].head
+            assert head.endswith(b"\r\n\r\n")
+            assert head.count(b"\n") == head.count(b"\r\n") == head.count(b"\r")
+            names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:-2]]
+            assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
+            assert names.count(b"connection") <= 1
+            announced = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
+        elif note[0] == "sent" and announced:
+            assert len(note[1]) <= int(announced[0])
 
 
 SUBJECTS: dict[str, Subject] = {
@@ -134,6 +151,11 @@ SUBJECTS: dict[str, Subject] = {
         lambda limit: Conversation(ForwardedCodec(http(limit), rules(), is_trusted=False)),
         check_untrusted,
     ),
+    "routed": Subject(
+        material.routed_request, lambda limit: Conversation(RoutedCodec(BASE, max_head=limit)), check_variables
+    ),
+    "stud": Subject(material.stud_prefixed, lambda limit: Conversation(StudCodec(http(limit))), check_introduced),
+    "answers": Subject(material.answers, lambda _limit: Answers(), check_answers),
     "websocket": Subject(material.frames, Talk),
 }
 """By the name on the command line."""

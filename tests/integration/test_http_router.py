@@ -197,14 +197,25 @@ def test_what_is_no_answer_is_a_bad_gateway(router: Router, path: str) -> None:
     assert "server: " in router.process.wait_for_log(r"\[uwsgi-http key: test .*GET: 502").group()
 
 
-@pytest.mark.parametrize("path", ["/silent", "/slow-garbage"])
-def test_a_server_that_never_answers_is_not_waited_for(router: Router, path: str) -> None:
+def test_servers_that_fall_silent_are_not_waited_for(router: Router) -> None:
+    """Before an answer, inside its head, inside its body, and when both sides have gone over to another protocol."""
     gone = router.server.gone
-    assert router.get(path).status in (502, 504)
-    wait_until(lambda: router.server.gone > gone, what="the router to close its connection")
+    with ExitStack() as stack:
+        silent, stammering, stalled, idle = (stack.enter_context(router.connect()) for _ in range(4))
+        silent.send(b"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
+        stammering.send(b"GET /slow-garbage HTTP/1.1\r\nHost: a\r\n\r\n")
+        stalled.send(b"GET /stalled HTTP/1.1\r\nHost: a\r\n\r\n")
+        idle.send(b"GET /switch HTTP/1.1\r\nHost: a\r\nUpgrade: words\r\nConnection: upgrade\r\n\r\n")
+        assert silent.receive().status == 504
+        assert stammering.receive().status in (502, 504)
+        with pytest.raises(ConnectionEnded):
+            stalled.receive()
+        assert idle.receive_any().status == 101
+        assert idle.read_to_end() == b"hello "
+    wait_until(lambda: router.server.gone >= gone + 3, what="the router to close its connections")
 
 
-@pytest.mark.parametrize("path", [*CUT, "/stalled"])
+@pytest.mark.parametrize("path", CUT)
 def test_an_answer_that_breaks_off_is_never_taken_for_whole(router: Router, path: str) -> None:
     with router.connect() as client, pytest.raises(ConnectionEnded):
         client.get(path)
@@ -259,13 +270,6 @@ def test_both_sides_of_a_switched_connection(router: Router) -> None:
         client.send(b"x" * 3_000_000)
         client.socket.shutdown(socket.SHUT_WR)
         assert client.read_to_end() == b"X" * 3_000_000 + b"bye"
-
-
-def test_a_switched_connection_that_nobody_uses_is_closed(router: Router) -> None:
-    with router.connect() as client:
-        client.send(b"GET /switch HTTP/1.1\r\nHost: a\r\nUpgrade: words\r\nConnection: upgrade\r\n\r\n")
-        assert client.receive_any().status == 101
-        assert client.read_to_end() == b"hello "
 
 
 def test_a_slow_client_gets_everything_and_stops_only_its_server(router: Router) -> None:
@@ -441,6 +445,60 @@ def test_a_connection_that_is_never_accepted(tmp_path: Path) -> None:
         )
         with server as process, RawClient(process.addresses[0], 20.0) as client:
             assert client.get("/").status == 504
+
+
+def ask(address: tuple[str, int], source: str, data: bytes) -> tuple[int, dict[str, Any]]:
+    """Status and variables of one request of a client that connects from `source`, which may begin with anything."""
+    with socket.create_connection(address, 20.0, source_address=(source, 0)) as client:
+        client.sendall(data)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body) if body.startswith(b"{") else {}
+
+
+def test_what_may_be_set(tmp_path: Path) -> None:
+    """stud's prefix, no kept connections, expectations with a limit, the server's name, no upgrades."""
+    options = (
+        *("--http-stud-prefix", "127.0.0.9", "--http-keepalive=0", "--http-manage-expect=100"),
+        *("--http-server-name-as-http-host", "--http-websockets=false", "--http-headers-timeout", "1"),
+        *("--http-modifier2", "7"),
+    )
+    plain = b"GET /environ HTTP/1.1\r\nHost: example.org:8\r\nUpgrade: words\r\nConnection: upgrade\r\n\r\n"
+    with ScriptedServer(SCRIPTS) as server, routed(server, tmp_path, *options) as process:
+        address = process.addresses[0]
+        status, told = ask(address, "127.0.0.1", plain)
+        assert (status, told["REMOTE_ADDR"], told["SERVER_NAME"]) == (200, "127.0.0.1", "example.org")
+        assert "HTTP_UPGRADE" not in told
+        assert server.requests[-1].head[3] == 7
+        status, told = ask(address, "127.0.0.9", b"\x02\x01\x02\x03\x04" + plain)
+        assert (status, told["REMOTE_ADDR"]) == (200, "1.2.3.4")
+        assert ask(address, "127.0.0.9", plain)[0] == 400
+        expecting = b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        assert ask(address, "127.0.0.1", expecting % 101)[0] == 413
+        with RawClient(address, 20.0) as client:
+            client.send(expecting % 3)
+            assert client.receive_any().status == 100
+            client.send(b"abc")
+            assert client.receive("POST").body == b"abc"
+            assert client.ended()
+        with RawClient(address, 20.0) as client:
+            client.send(b"GET / HT")
+            assert client.receive().status == 408
+
+
+def test_the_proxy_protocol(tmp_path: Path) -> None:
+    options = ("--http-enable-proxy-protocol", "--trusted-proxies", "127.0.0.9")
+    plain = b"GET /environ HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\nConnection: close\r\n\r\n"
+    with ScriptedServer(SCRIPTS) as server, routed(server, tmp_path, *options) as process:
+        address = process.addresses[0]
+        status, told = ask(address, "127.0.0.9", b"PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\n" + plain)
+        wanted = {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": "11", "SERVER_ADDR": "5.6.7.8", "SERVER_PORT": "22"}
+        assert (status, {name: told.get(name) for name in wanted}) == (200, wanted)
+        assert "HTTP_X_FORWARDED_FOR" not in told
+        assert ask(address, "127.0.0.9", plain)[0] == 400
+        assert ask(address, "127.0.0.1", b"PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\n" + plain)[0] in (400, 403)
 
 
 def test_a_router_without_descriptors_makes_clients_wait(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from socket import AF_INET, AF_INET6, inet_pton
 
 from uwsgi_deploy.config.settings import GatewaySettings, Settings
 from uwsgi_deploy.errors import ConfigError
@@ -84,13 +85,24 @@ def _check_own_socket(
 
 
 def _check_proxies(settings: Settings, refuse: Callable[..., ConfigError]) -> None:
-    for option in ("http-enable-proxy-protocol", "http-stud-prefix"):
-        if getattr(settings.gateway, option.replace("-", "_")) and not settings.proxies.trusted_proxies:
-            raise refuse(
-                option,
-                "needs 'trusted-proxies': anybody else could name any client",
-                hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
-            )
+    gateway = settings.gateway
+    if gateway.http_enable_proxy_protocol and not settings.proxies.trusted_proxies:
+        raise refuse(
+            "http-enable-proxy-protocol",
+            "needs 'trusted-proxies': anybody else could name any client",
+            hint="name the load balancers, such as trusted-proxies = 10.0.0.0/8; * if nobody else can connect",
+        )
+    for address in gateway.http_stud_prefix:  # who is named here is trusted with that
+        if not _is_ip_address(address):
+            raise refuse("http-stud-prefix", f"needs the IP address of a peer, not '{address}'")
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except OSError:
+        return False
+    return True
 
 
 def _check_alone(

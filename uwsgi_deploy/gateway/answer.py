@@ -16,6 +16,7 @@ END_OF_HEAD = b"\r\n\r\n"
 UNTIL_CLOSE, CHUNKED = -1, -2
 SWITCHING_PROTOCOLS = 101
 LARGEST_HEAD = 262144
+_BEGIN = b"HTTP/1."
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _FIELD = re.compile(
@@ -117,7 +118,17 @@ def bad(detail: str) -> ProtocolError:
     return ProtocolError(502, detail)
 
 
-ANSWERS = Memo(parse_answer, capacity=256, longest=4096)
+_ANSWERS = Memo(parse_answer, capacity=256, longest=4096)
+
+
+def take_head(data: bytes) -> tuple[AnswerHead, bytes] | None:
+    """The head at the start of `data` and what follows it; None while it is incomplete. Raises ProtocolError(502)."""
+    end = data.find(END_OF_HEAD)
+    if end >= 0:
+        return _ANSWERS[data[:end]], data[end + 4 :]
+    if len(data) > LARGEST_HEAD or not (data.startswith(_BEGIN) or _BEGIN.startswith(data[: len(_BEGIN)])):
+        raise bad("the server's answer is not HTTP")
+    return None
 
 
 class Reply(NamedTuple):

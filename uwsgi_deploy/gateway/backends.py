@@ -7,7 +7,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from errno import EAGAIN
 from typing import Any
 
 from uwsgi_deploy.errors import ConfigError
@@ -38,31 +39,27 @@ class Backend:
     received: int = 0
     dead_until: float = 0.0
     _targets: tuple[Target, ...] = ()
-    _looked_up: float = field(default=float("-inf"))
+    _looked_up: float = float("-inf")
+    _lookup: threading.Thread | None = None
 
     def target(self, now: float) -> Target:
-        """Where to connect. Raises OSError while its name has no address."""
+        """Where to connect. Raises OSError for a name without an address, BlockingIOError while it is looked up."""
         if not self._targets:
             self.look_up(now)
         if not self._targets:
+            if self._lookup is not None and self._lookup.is_alive():
+                raise BlockingIOError(EAGAIN, f"the address of {self.name} is being looked up")
             raise OSError(f"the host name of {self.name} has no address")
         return self._targets[0]
 
     def look_up(self, now: float) -> None:
-        """Find the addresses. That of a name that was found before is found again without waiting for it."""
-        if now - self._looked_up < _LOOKUP_PAUSE:
-            return
-        self._looked_up = now
-        if self._targets:
-            if self._is_name:
-                threading.Thread(target=self._look_up, name="uWSGI http lookup", daemon=True).start()
-        else:
-            self._look_up()
-
-    @property
-    def _is_name(self) -> bool:
-        address = parse_address(self.name)
-        return isinstance(address, TcpAddress) and not address.is_ipv6 and address.host.strip("0123456789.") != ""
+        """Find the addresses, those of a name from time to time, and without waiting for them."""
+        if not _is_name(self.name):
+            self._targets = self._targets or tuple(targets_of(self.name))
+        elif now - self._looked_up >= _LOOKUP_PAUSE:
+            self._looked_up = now
+            self._lookup = threading.Thread(target=self._look_up, name="uWSGI http lookup", daemon=True)
+            self._lookup.start()
 
     def _look_up(self) -> None:
         try:
@@ -73,6 +70,12 @@ class Backend:
     def rotate(self) -> None:
         """Another address of the same name next time."""
         self._targets = self._targets[1:] + self._targets[:1]
+
+
+def _is_name(text: str) -> bool:
+    """Whether somebody has to be asked for the address."""
+    address = parse_address(text)
+    return isinstance(address, TcpAddress) and not address.is_ipv6 and address.host.strip("0123456789.") != ""
 
 
 def targets_of(text: str) -> Iterator[Target]:
@@ -155,8 +158,8 @@ class KeyedBalancer(Balancer):
                 self._by_host = {key: one for key, one in self._by_host.items() if one.active}
             try:
                 backend = self._make(self._address_of(host))
-                list(targets_of(backend.name))
-            except (ConfigError, OSError):  # what the client made up is no address
+                parse_address(backend.name)
+            except ConfigError:  # what the client made up is no address
                 return None
             self._by_host[host] = backend
         return backend

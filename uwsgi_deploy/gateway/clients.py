@@ -12,11 +12,10 @@ from uwsgi_deploy.net.acceptor import Endpoint
 from uwsgi_deploy.net.connection import Connection, Limits
 from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.net.meeting import Meet, meeting
-from uwsgi_deploy.protocol.forwarded import peer_of
 from uwsgi_deploy.protocol.messages import Codec, Environ, RequestHead
 
 _TLS = "uwsgi_deploy.net.tls"
-_STUD = "uwsgi_deploy.protocol.stud"
+_STUD, _FORWARDED = "uwsgi_deploy.protocol.stud", "uwsgi_deploy.protocol.forwarded"
 
 
 def endpoint_of(listener: Listener, settings: Settings) -> Endpoint:
@@ -81,7 +80,8 @@ def _meet(settings: Settings) -> Meet | None:
     gateway = settings.gateway
     meet = meeting(settings.proxies, is_introduced=gateway.http_enable_proxy_protocol)
     if gateway.http_stud_prefix:
-        made: Meet = import_module(_STUD).introduced_by(frozenset(gateway.http_stud_prefix), peer_of, meet)
+        peers, peer_of = frozenset(gateway.http_stud_prefix), import_module(_FORWARDED).peer_of
+        made: Meet = import_module(_STUD).introduced_by(peers, peer_of, meet)
         return made
     return meet
 

@@ -16,6 +16,8 @@ from uwsgi_deploy.gateway.upstream import Upstream, is_shortage
 # Servers that are asked for one request at most.
 _MOST_TRIES = 4
 _RETRY_AFTER = 5
+# Requests that still cannot be passed on, after which the rest of those that wait are not tried this time.
+_MOST_IN_VAIN = 8
 
 # Told of a connection that was made, before anything can happen on it.
 Hear = Callable[[Upstream], None]
@@ -147,13 +149,16 @@ class Separate:
 
     def sweep(self) -> None:
         """See `Dispatcher`."""
+        in_vain = 0
         for _ in range(len(self._waiting)):
+            if not self._waiting or in_vain == _MOST_IN_VAIN:
+                return
             exchange = self._waiting.popleft()
             before, deadline = len(self._waiting), exchange.deadline
             self.assign(exchange)
-            if len(self._waiting) > before:  # still full
+            if len(self._waiting) > before:
                 exchange.deadline = deadline
-                return
+                in_vain += 1
 
 
 def connect(poller: epoll, backend: Backend, now: float) -> Upstream:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 from uwsgi_deploy.config.servers import parse_server
-from uwsgi_deploy.gateway import clients, stats
+from uwsgi_deploy.gateway import clients
 from uwsgi_deploy.gateway.backends import Backend, Balancer, KeyedBalancer
 from uwsgi_deploy.gateway.context import GatewayContext
 from uwsgi_deploy.gateway.dispatch import Separate
@@ -23,6 +24,8 @@ from uwsgi_deploy.logs.setup import log, reopen_if_moved
 from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.types import Protocol
 
+# Loaded where they are asked for.
+_STATS, _TEMPORARY = "uwsgi_deploy.gateway.stats", "tempfile"
 # Clients that are accepted in one round: alone, and where other router processes take some.
 _ROOM, _SHARE = 256, 4
 # How long a process stays whose master has died, at most. Seconds.
@@ -43,7 +46,8 @@ class _Gateway:
         self._context, settings = context, context.settings
         gateway = settings.gateway
         if gateway.http_post_buffering_dir:
-            tempfile.tempdir = gateway.http_post_buffering_dir
+            files: Any = import_module(_TEMPORARY)
+            files.tempdir = gateway.http_post_buffering_dir
         self._harakiri = gateway.http_harakiri
         self._arm_at = 0.0
         self._stopping = False
@@ -70,6 +74,8 @@ class _Gateway:
         )
         self._router = Router(reactor, rules, log)
         self._balancer = _balancer_of(context)
+        for backend in self._balancer.all():
+            backend.look_up(monotonic())
         reactor.dispatcher = self._router.dispatcher = self._dispatcher = self._make_dispatcher()
 
     def _make_dispatcher(self) -> Separate | Pool:
@@ -118,6 +124,7 @@ class _Gateway:
         assert listener is not None
         names = [one.name for one in context.listeners]
         waiting = self._dispatcher.waiting
+        stats = import_module(_STATS)
         stats.serve(listener.socket, self._reactor, stats.snapshot(self._router, names, self._balancer.all(), waiting))
 
     # -- signals -------------------------------------------------------------------------------------------------------

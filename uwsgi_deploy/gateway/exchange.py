@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 from uwsgi_deploy.errors import ClientGone, ProtocolError
 from uwsgi_deploy.gateway.answer import (
-    ANSWERS,
-    END_OF_HEAD,
-    LARGEST_HEAD,
     SWITCHING_PROTOCOLS,
     AnswerHead,
     Wish,
     bad,
     is_bodyless,
     switch_head,
+    take_head,
     write_head,
 )
 from uwsgi_deploy.gateway.pipe import Pipe
@@ -32,7 +30,6 @@ from uwsgi_deploy.gateway.relay import Relay, relay_for
 from uwsgi_deploy.gateway.upstream import READ_SIZE, Upstream
 from uwsgi_deploy.net.connection import Connection
 from uwsgi_deploy.protocol.messages import UPGRADE
-from uwsgi_deploy.protocol.selection import preferred_codings
 from uwsgi_deploy.types import Protocol
 
 if TYPE_CHECKING:
@@ -45,7 +42,6 @@ _ALL_WATER = 64 << 20
 _LOW_WATER = 65536
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-_BEGIN = b"HTTP/1."
 _GZIP_OFFER = ("gzip",)
 
 
@@ -200,15 +196,12 @@ class Exchange:
         self.answered = True
         data = self.inbox + data if self.inbox else data
         while True:
-            end = data.find(END_OF_HEAD)
-            if end < 0:
-                if len(data) > LARGEST_HEAD or not (data.startswith(_BEGIN) or _BEGIN.startswith(data[:7])):
-                    raise bad("the server's answer is not HTTP")
+            taken = take_head(data)
+            if taken is None:
                 self.inbox = data
                 self.deadline = self.router.reactor.now + self.router.timeout
                 return
-            answer = ANSWERS[data[:end]]
-            data = data[end + 4 :]
+            answer, data = taken
             if answer.status >= 200 or answer.status == SWITCHING_PROTOCOLS:
                 break
             self._interim(answer)
@@ -259,7 +252,8 @@ class Exchange:
 
     def _compresses(self, answer: AnswerHead) -> bool:
         """Whether the body of this answer is to be compressed (http-auto-gzip)."""
-        if not self.router.auto_gzip or answer.is_encoded or not answer.length or answer.status in (204, 206, 304):
+        preferred_codings = self.router.preferred_codings
+        if preferred_codings is None or answer.is_encoded or not answer.length or answer.status in (204, 206, 304):
             return False
         environ = self.connection.environ
         accepted = environ.get("HTTP_ACCEPT_ENCODING", "") if environ is not None else ""

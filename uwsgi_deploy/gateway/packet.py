@@ -14,7 +14,8 @@ from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.protocol.http1 import HeaderBlock, Http1Codec
 from uwsgi_deploy.protocol.messages import UPGRADE, Environ
 
-# Where the codec leaves the block of the header fields, for requests that nobody changes afterwards.
+# Where the codec leaves the block of the header fields, and how many variables the request has then: a codec around it
+# may add some (those of a client's certificate), and the block is no good any more.
 PACKED = "gateway.packed"
 LARGEST_PACKET = 0xFFFF
 
@@ -91,7 +92,8 @@ class RouterCodec(Http1Codec):
         variables = parsed.variables
         variables.update(self._extra)
         if self._packs:
-            variables[PACKED] = pack(end_to_end(variables, is_upgrade=parsed.body == UPGRADE), _ELSEWHERE)
+            block = pack(end_to_end(variables, is_upgrade=parsed.body == UPGRADE), _ELSEWHERE)
+            variables[PACKED] = block, len(variables) + 1
         return parsed
 
 
@@ -108,8 +110,10 @@ class Packer:
     def blocks(self, environ: Environ, *, is_upgrade: bool) -> tuple[bytes, bytes, bytes]:
         """Header fields and what is the same for all; the request line; the client and its body. REMOTE_ADDR is set."""
         get = environ.get
-        fields = get(PACKED)
-        if fields is None:
+        packed = get(PACKED)
+        if packed is not None and packed[1] == len(environ):
+            fields = packed[0]
+        else:
             fields = pack(end_to_end(environ, is_upgrade=is_upgrade), _ELSEWHERE)
         line_key = (
             environ["REQUEST_METHOD"],

@@ -5,9 +5,9 @@ free core. While there is none it waits here, where the first worker that become
 being made in the meantime: it finds workers that are not known yet. When one leads to a worker that is busy, all are,
 and the next attempt waits a moment.
 
-While a worker answers quickly it is given a few requests ahead of time, when all are busy: it finds the next one there
-when it is done, and a process that is woken for each request costs more than a quick request does. At most so many wait
-behind one that turns out to be slow.
+When all are busy, a worker that has answered quickly many times in a row is given a few requests ahead of time: it
+finds the next one there when it is done, and a process that is woken for each request costs more than a quick request
+does. At most so many wait behind one that turns out to be slow; where slow ones are not rare, hardly any are given so.
 """
 
 from __future__ import annotations
@@ -25,11 +25,22 @@ from uwsgi_deploy.gateway.upstream import Upstream, is_shortage
 # Between two looks for workers that are not known, while all that are known are busy. Seconds.
 _LOOK_PAUSE = 0.05
 _MOST_TRIES = 5
-# An answer within this time is quick, in seconds; and requests that a worker which answers so gets ahead of time.
+# An answer within this time is quick, in seconds.
 _QUICK = 0.002
-_AHEAD = 4
+# Requests that a worker gets ahead of time at most: one for so many quick answers in a row.
+_AHEAD, _EARNED_BY = 8, 32
 # Connections that are kept for a worker with many cores.
 _MOST_KEPT = 64
+
+
+class _Worker:
+    """What is known of one. busy: requests that it has; streak: quick answers in a row; idle: kept connections."""
+
+    __slots__ = ("busy", "idle", "streak")
+
+    def __init__(self) -> None:
+        self.busy = self.streak = 0
+        self.idle: list[Upstream] = []
 
 
 class Pool:
@@ -38,10 +49,8 @@ class Pool:
     def __init__(self, backend: Backend, poller: epoll, hear: Hear, forget: Hear, *, cores: int) -> None:
         self._backend, self._poller, self._hear, self._forget = backend, poller, hear, forget
         self._cores = cores
-        self._idle: list[Upstream] = []
-        self._kept: dict[int, int] = {}
-        self._busy: dict[int, int] = {}
-        self._quick: dict[int, bool] = {}
+        self._most_kept = min(cores, _MOST_KEPT) + _AHEAD
+        self._workers: dict[int, _Worker] = {}
         self._waiting: deque[Exchange] = deque()
         self._strangers = 0
         self._look_at = 0.0
@@ -53,35 +62,33 @@ class Pool:
 
     def assign(self, exchange: Exchange) -> None:
         """See `Dispatcher`."""
-        if not self._waiting and (upstream := self._free()) is not None:
-            self._give(upstream, exchange)
+        if not self._waiting and (worker := self._free()) is not None:
+            self._give(worker, exchange)
             return
         exchange.deadline = exchange.router.reactor.now + exchange.router.connect_timeout
         self._waiting.append(exchange)
         self._look()
 
-    def _free(self) -> Upstream | None:
-        """A kept connection whose worker has a free core, that of the worker that was busy last."""
-        idle, busy = self._idle, self._busy
-        for at in range(len(idle) - 1, -1, -1):
-            if busy.get(idle[at].pid, 0) < self._cores:
-                upstream = idle.pop(at)
-                self._kept[upstream.pid] -= 1
-                return upstream
-        for at in range(len(idle) - 1, -1, -1):
-            pid = idle[at].pid
-            if self._quick.get(pid) and busy[pid] < self._cores + _AHEAD:
-                upstream = idle.pop(at)
-                self._kept[pid] -= 1
-                return upstream
-        return None
+    # -- who is free ---------------------------------------------------------------------------------------------------
 
-    def _has_room(self, pid: int) -> bool:
-        busy = self._busy[pid]
-        return busy < self._cores or (self._quick[pid] and busy < self._cores + _AHEAD)
+    def _free(self) -> _Worker | None:
+        """A worker with a kept connection and a free core, else one that may get a request ahead of time."""
+        eager = None
+        cores = self._cores
+        for worker in self._workers.values():
+            if worker.idle:
+                if worker.busy < cores:
+                    return worker
+                if eager is None and self._has_room(worker):
+                    eager = worker
+        return eager
 
-    def _give(self, upstream: Upstream, exchange: Exchange) -> None:
-        self._busy[upstream.pid] = self._busy.get(upstream.pid, 0) + 1
+    def _has_room(self, worker: _Worker) -> bool:
+        return worker.busy < self._cores + min(worker.streak // _EARNED_BY, _AHEAD)
+
+    def _give(self, worker: _Worker, exchange: Exchange) -> None:
+        upstream = worker.idle.pop()
+        worker.busy += 1
         upstream.is_reused = True
         upstream.since = monotonic()
         exchange.use(upstream)
@@ -98,44 +105,57 @@ class Pool:
                 self._look_at = now + _LOOK_PAUSE
                 self._waiting[0].router.shortage(error)
                 return
-            exchange = self._waiting.popleft()
             self._backend.failures += 1
-            exchange.fail(ProtocolError(503, f"the workers cannot be reached: {error.strerror}"), retry_after=1)
+            self._waiting.popleft().fail(_unreachable(error), retry_after=1)
             return
         self._hear(upstream)
         self._strangers += 1
         upstream.since = now
         self._waiting.popleft().use(upstream)
 
+    # -- what happens to connections -----------------------------------------------------------------------------------
+
     def greeted(self, upstream: Upstream) -> None:
         """See `Dispatcher`."""
-        pid = upstream.pid
         self._strangers -= 1
-        busy = self._busy[pid] = self._busy.get(pid, 0) + 1
-        if busy > self._cores:
+        worker = self._workers.get(upstream.pid)
+        if worker is None:
+            worker = self._workers[upstream.pid] = _Worker()
+        worker.busy += 1
+        if worker.busy > self._cores:
             self._look_at = monotonic() + _LOOK_PAUSE
         self._look()
 
     def leave(self, upstream: Upstream, *, reusable: bool) -> None:
         """See `Dispatcher`."""
-        pid = upstream.pid
-        if not pid:
+        worker = self._workers.get(upstream.pid)
+        if worker is None:
             self._strangers -= 1
         else:
-            self._busy[pid] -= 1
-            self._quick[pid] = monotonic() - upstream.since < _QUICK
-        if reusable and pid and self._kept.get(pid, 0) < min(self._cores, _MOST_KEPT) + _AHEAD:
-            if self._waiting and self._has_room(pid):
-                self._give(upstream, self._waiting.popleft())
-                return
+            worker.busy -= 1
+            worker.streak = worker.streak + 1 if monotonic() - upstream.since < _QUICK else 0
+        if worker is not None and reusable and len(worker.idle) < self._most_kept:
             upstream.watch()
-            self._idle.append(upstream)
-            self._kept[pid] = self._kept.get(pid, 0) + 1
+            worker.idle.append(upstream)
+            while self._waiting and worker.idle and self._has_room(worker):
+                self._give(worker, self._waiting.popleft())
         else:
-            self._forget(upstream)
-            upstream.close()
+            self._drop(upstream)
         if self._waiting:
             self.sweep()
+
+    def _drop(self, upstream: Upstream) -> None:
+        """Close it, and forget a worker of which nothing is left: another process may get its number."""
+        worker = self._workers.get(upstream.pid)
+        if worker is not None and not worker.busy and not worker.idle:
+            del self._workers[upstream.pid]
+        self._forget(upstream)
+        upstream.close()
+
+    def idle_event(self, upstream: Upstream) -> None:
+        """See `Dispatcher`. Its worker has closed it, or talks without being asked."""
+        self._workers[upstream.pid].idle.remove(upstream)
+        self._drop(upstream)
 
     def withdraw(self, exchange: Exchange) -> None:
         """See `Dispatcher`."""
@@ -144,7 +164,7 @@ class Pool:
 
     def unreachable(self, exchange: Exchange, backend: Backend, error: OSError) -> None:  # noqa: ARG002
         """See `Dispatcher`. A Unix socket connects at once or not at all."""
-        exchange.fail(ProtocolError(503, f"the workers cannot be reached: {error.strerror}"), retry_after=1)
+        exchange.fail(_unreachable(error), retry_after=1)
 
     def tries_again(self, exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
         """See `Dispatcher`. A request that a worker died of is not for the next one."""
@@ -154,26 +174,12 @@ class Pool:
         self.assign(exchange)
         return True
 
-    def idle_event(self, upstream: Upstream) -> None:
-        """See `Dispatcher`. Its worker has closed it, or talks without being asked."""
-        self._idle.remove(upstream)
-        pid = upstream.pid
-        self._kept[pid] -= 1
-        if not self._kept[pid] and not self._busy[pid]:
-            del self._kept[pid], self._busy[pid], self._quick[pid]
-        self._forget(upstream)
-        upstream.close()
-
     def sweep(self) -> None:
         """See `Dispatcher`."""
-        while self._waiting and (upstream := self._free()) is not None:
-            self._give(upstream, self._waiting.popleft())
+        while self._waiting and (worker := self._free()) is not None:
+            self._give(worker, self._waiting.popleft())
         self._look()
 
-    def close(self) -> None:
-        """Close the connections that carry nothing."""
-        for upstream in self._idle:
-            self._forget(upstream)
-            upstream.close()
-        self._idle.clear()
-        self._kept.clear()
+
+def _unreachable(error: OSError) -> ProtocolError:
+    return ProtocolError(503, f"the workers cannot be reached: {error.strerror}")

@@ -7,11 +7,19 @@ is cut short. Bytes behind a body are never passed on.
 
 from __future__ import annotations
 
-import zlib
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 from uwsgi_deploy.gateway.answer import CHUNKED, UNTIL_CLOSE
 from uwsgi_deploy.protocol.framing import LAST_CHUNK, ChunkedDecoder, encode_chunk
+
+# zlib's Z_FINISH and Z_SYNC_FLUSH; it is loaded with the first body that is to be compressed.
+_FINISH, _SYNC = 4, 2
+
+
+def _compressor() -> Any:
+    """16 + 15: gzip's header and the largest window."""
+    return import_module("zlib").compressobj(6, 8, 31)
 
 
 class Relay(Protocol):
@@ -89,8 +97,7 @@ class ContentRelay:
         self._source: _Content = _Chunked() if length == CHUNKED else _Plain(length)
         self._until_close = length == UNTIL_CLOSE
         self._chunked = chunking
-        # 16 + 15: gzip's header and the largest window.
-        self._gzip = zlib.compressobj(6, zlib.DEFLATED, 31) if gzip else None
+        self._gzip = _compressor() if gzip else None
         self.done = False
 
     @property
@@ -113,7 +120,7 @@ class ContentRelay:
             # Flushed with each piece: what the server has sent is not held back.
             packed = self._gzip.compress(content)
             if content or last:
-                packed += self._gzip.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+                packed += self._gzip.flush(_FINISH if last else _SYNC)
             content = packed
         self.done = last
         if not self._chunked:

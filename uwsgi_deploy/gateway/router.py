@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EMFILE, ENFILE
+from importlib import import_module
 from time import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,11 @@ from uwsgi_deploy.types import Protocol
 if TYPE_CHECKING:
     from uwsgi_deploy.gateway.dispatch import Dispatcher
     from uwsgi_deploy.gateway.reactor import GatewayReactor
+
+# Bytes of an answer that are kept for a client however many there are.
+_LEAST_KEPT = 65536
+# Loaded for http-auto-gzip.
+_SELECTION = "uwsgi_deploy.protocol.selection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,11 @@ class Router:
     def __init__(self, reactor: GatewayReactor, rules: Rules, log: Callable[[str], None]) -> None:
         self.reactor, self._rules, self._log = reactor, rules, log
         self.timeout, self.connect_timeout = rules.timeout, rules.connect_timeout
-        self.auto_gzip, self.workers_wait_for_bodies = rules.auto_gzip, rules.workers_wait_for_bodies
+        self.workers_wait_for_bodies = rules.workers_wait_for_bodies
+        # Which of the codings on offer the client wants; None where nothing is compressed.
+        self.preferred_codings: Callable[[str, tuple[str, ...]], tuple[str, ...]] | None = None
+        if rules.auto_gzip:
+            self.preferred_codings = import_module(_SELECTION).preferred_codings
         self.packer = packet.Packer(as_host=rules.as_host)
         self.date = DateLine()
         self.requests = self.lost_clients = self.refused = 0
@@ -126,8 +136,10 @@ class Router:
         self.reactor.look_again(exchange)
 
     def high_water(self, most: int, together: int) -> int:
-        """Bytes of an answer that may be kept for a slow client: `most`, or its share of `together`."""
-        return min(most, together // len(self.reactor.exchanges) if self.reactor.exchanges else most)
+        """Bytes of an answer that may be kept for a slow client: `most`, or its share of what is left of `together`."""
+        reactor = self.reactor
+        share = max(together - reactor.unsent, 0) // max(len(reactor.exchanges), 1)
+        return max(min(most, share), _LEAST_KEPT)
 
     def failure(self, error: ProtocolError, wish: Wish, retry_after: int) -> bytes:
         """An answer in the place of a server's."""

@@ -54,7 +54,7 @@ def test_http_is_an_address_to_listen_on() -> None:
             "'http-use-socket' means a socket on which http is spoken, and the router speaks uwsgi",
         ),
         ((*HTTP, "--http-enable-proxy-protocol"), "'http-enable-proxy-protocol' needs 'trusted-proxies'"),
-        ((*HTTP, "--http-stud-prefix=10.0.0.1"), "'http-stud-prefix' needs 'trusted-proxies'"),
+        ((*HTTP, "--http-stud-prefix=a:80"), "'http-stud-prefix' needs the IP address of a peer, not 'a:80'"),
         ((*HTTP, "--force-gateway"), "'force-gateway' is for a router without workers"),
         ((*HTTP, *TO, "--force-gateway", "--no-master", "--http-processes=2"), "'http-processes' must be 1 with"),
         ((*HTTP, *TO, "--idle=5"), "'idle' is about workers, and a router whose servers are elsewhere has none"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections import Counter
 
 import pytest
 
+from tests.support.waiting import wait_until
 from uwsgi_deploy.config.servers import Server, parse_server
 from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.gateway.backends import Backend, Balancer, KeyedBalancer
@@ -80,6 +83,47 @@ def test_the_host_says_which_server() -> None:
     assert balancer.choose("example.org", [first], 0.0) is fallback
     assert balancer.choose("", [], 0.0) is fallback
     assert balancer.choose("x" * 200, [], 0.0) is fallback  # longer than a Unix socket's path may be
+
+
+def test_where_a_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server("127.0.0.1:80").target(0.0) == (socket.AF_INET, ("127.0.0.1", 80))
+    assert server("/run/a.sock").target(0.0) == (socket.AF_UNIX, "/run/a.sock")
+    assert server("@a").target(0.0) == (socket.AF_UNIX, "\0a")
+
+
+def test_names_are_looked_up_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router's other clients must not wait for a name server; it is asked again, but not all the time."""
+    go_on = threading.Event()
+    found: list[tuple[int, int, int, str, tuple[str, int]]] = []
+    asked: list[str] = []
+
+    def look_up(host: str, *_more: object, **_named: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        asked.append(host)
+        assert go_on.wait(10)
+        if not found:
+            raise socket.gaierror("nobody knows")
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    backend = server("app.example:3031")
+    with pytest.raises(BlockingIOError):
+        backend.target(100.0)
+    go_on.set()
+    wait_until(lambda: not _is_blocked(backend, 101.0), what="the answer that there is none")
+    assert len(asked) == 1
+    found.append((socket.AF_INET, 1, 6, "", ("192.0.2.1", 3031)))
+    wait_until(lambda: not _is_blocked(backend, 120.0), what="the address")
+    assert backend.target(120.0) == (socket.AF_INET, ("192.0.2.1", 3031))
+
+
+def _is_blocked(backend: Backend, now: float) -> bool:
+    try:
+        backend.target(now)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def test_what_people_write() -> None:

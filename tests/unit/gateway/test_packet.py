@@ -76,6 +76,13 @@ def test_variables_of_a_request(packs: bool) -> None:
     assert decode_variables(b"".join(blocks(environ))) == WANTED
 
 
+def test_variables_that_a_codec_around_it_adds() -> None:
+    """Those of a client's certificate."""
+    environ, _ = decoded()
+    environ["HTTPS_DN"] = "/CN=alice"
+    assert decode_variables(b"".join(blocks(environ))) == {**WANTED, "HTTPS_DN": "/CN=alice"}
+
+
 def test_both_heads_are_read_back() -> None:
     parts = blocks(decoded()[0])
     for data, codec in (
