@@ -88,6 +88,7 @@ class Pool:
 
     def _give(self, worker: _Worker, exchange: Exchange) -> None:
         upstream = worker.idle.pop()
+        upstream.is_ahead = worker.busy >= self._cores
         worker.busy += 1
         upstream.is_reused = True
         upstream.since = monotonic()
@@ -121,8 +122,9 @@ class Pool:
         worker = self._workers.get(upstream.pid)
         if worker is None:
             worker = self._workers[upstream.pid] = _Worker()
+        upstream.is_ahead = worker.busy >= self._cores
         worker.busy += 1
-        if worker.busy > self._cores:
+        if upstream.is_ahead:
             self._look_at = monotonic() + _LOOK_PAUSE
         self._look()
 
@@ -167,8 +169,13 @@ class Pool:
         exchange.fail(_unreachable(error), retry_after=1)
 
     def tries_again(self, exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
-        """See `Dispatcher`. A request that a worker died of is not for the next one."""
-        if not was_unread(exchange, upstream, error) or len(exchange.tried) >= _MOST_TRIES:
+        """See `Dispatcher`.
+
+        A request that a worker died of is not for the next one. One that was given to it ahead of time may not have
+        been begun: where that does no harm it is sent again, once.
+        """
+        was_waiting = upstream.is_ahead and exchange.is_idempotent and not exchange.tried
+        if not (was_waiting or was_unread(exchange, upstream, error)) or len(exchange.tried) >= _MOST_TRIES:
             return False
         exchange.tried.append(upstream.backend)
         self.assign(exchange)

@@ -40,7 +40,8 @@ def is_shortage(error: OSError) -> bool:
 
 class Upstream:
     """See the module. pid: of the worker at the other end, 0 until it is known. greeting: bytes of its greeting that
-    are still to come. is_reused: it has carried another request before. exchange: whose request it carries, if any.
+    are still to come. is_reused: it has carried another request before; is_ahead: its worker was busy when it got this
+    one. exchange: whose request it carries, if any.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Upstream:
         "exchange",
         "fd",
         "greeting",
+        "is_ahead",
         "is_connecting",
         "is_reused",
         "keeps",
@@ -62,7 +64,7 @@ class Upstream:
         """Raises OSError; see `is_shortage`."""
         self._epoll, self.backend = poller, backend
         self.exchange: Exchange | None = None
-        self.since = 0.0
+        self.since, self.is_ahead = 0.0, False
         self.outbox: deque[bytes | memoryview | FileSlice] = deque()
         self.pid, self.is_reused, self.keeps = 0, False, True
         self.greeting = GREETING.size if backend.speaks is Protocol.ROUTED else 0

@@ -19,6 +19,7 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.pid, self.since, self.is_reused, self.is_closed = 0, 0.0, False, False
+        self.is_ahead = False
 
     def watch(self) -> None:
         """Nothing can be heard of it."""
@@ -36,6 +37,7 @@ class FakeExchange:
         self.router, self.tried, self.deadline = router, [], 0.0
         self.upstream: FakeUpstream | None = None
         self.failure: ProtocolError | None = None
+        self.is_idempotent = True
 
     def use(self, upstream: FakeUpstream) -> None:
         """It has one."""
@@ -206,3 +208,21 @@ def test_a_request_that_was_not_read_is_given_to_another_one(stage: Stage) -> No
     assert not stage.pool.tries_again(cast(Any, one), upstream, None)
     assert stage.pool.tries_again(cast(Any, one), upstream, ConnectionResetError(104, "reset"))
     assert one.upstream is stage.made[1]
+
+
+@pytest.mark.parametrize(
+    ("is_ahead", "is_idempotent", "again"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_worker_that_dies(stage: Stage, is_ahead: bool, is_idempotent: bool, again: bool) -> None:
+    """What it had been given ahead of time may be sent again, once; what it may have died of may not."""
+    one, two = stage.ask(), stage.ask()
+    stage.greet(one.upstream, 7)
+    stage.greet(two.upstream, 7)
+    dies = two if is_ahead else one
+    dies.is_idempotent = is_idempotent
+    upstream = cast(Any, dies.upstream)
+    upstream.backend = Backend("private", Protocol.ROUTED, is_local=True)
+    stage.answer(dies, reusable=False)
+    stage.now += 1.0
+    assert stage.pool.tries_again(cast(Any, dies), upstream, None) is again
+    assert not stage.pool.tries_again(cast(Any, dies), upstream, None) or not again
