@@ -46,6 +46,13 @@ def serve(value: str, *options: str, module: str = "secured", **more: Any) -> It
         yield server
 
 
+@pytest.fixture(scope="module")
+def shared(pair: Pair) -> Iterator[ServerProcess]:
+    """A server with two workers for what needs no other one."""
+    with serve(pair.value, "--processes", "2", "--sni", f"localhost {pair.value}", "--no-defer-accept") as server:
+        yield server
+
+
 def told(client: TlsClient, **headers: str) -> dict[str, Any]:
     """What an application is told of a request of this client."""
     found: dict[str, Any] = json.loads(client.get("/environ", **headers).body)
@@ -91,25 +98,24 @@ def told_goodbye(client: TlsClient) -> bool:
     return client.socket.recv(1) == b""
 
 
-def test_curl_alpn_and_a_client_that_leaves(authority: Authority, pair: Pair) -> None:
+def test_curl_alpn_and_a_client_that_leaves(authority: Authority, shared: ServerProcess) -> None:
     """A client's goodbye is answered, and one without it is no error."""
     context = authority.trust()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with serve(pair.value) as server:
-        with TlsClient(server.addresses[0], context) as client:
-            assert client.socket.selected_alpn_protocol() == "http/1.1"
-            assert client.get("/").status == 200
-            client.socket.unwrap()  # raises if the server does not answer it
-        with TlsClient(server.addresses[0], context) as client:
-            assert client.get("/").status == 200
-            os.close(client.socket.detach())
-        if CURL is None:
-            pytest.skip("there is no curl")
-        url = f"https://localhost:{server.port}"
-        command = [CURL, "-sS", "--cacert", str(authority.certificate), "--data-binary", "@-"]
-        upload = subprocess.run([*command, f"{url}/echo", f"{url}/echo"], input=BIG, capture_output=True, timeout=60)
-        assert (upload.stderr, upload.stdout) == (b"", BIG * 2)
-        assert "Traceback" not in server.log
+    with TlsClient(shared.addresses[0], context) as client:
+        assert client.socket.selected_alpn_protocol() == "http/1.1"
+        assert client.get("/").status == 200
+        client.socket.unwrap()  # raises if the server does not answer it
+    with TlsClient(shared.addresses[0], context) as client:
+        assert client.get("/").status == 200
+        os.close(client.socket.detach())
+    if CURL is None:
+        pytest.skip("there is no curl")
+    url = f"https://localhost:{shared.port}"
+    command = [CURL, "-sS", "--cacert", str(authority.certificate), "--data-binary", "@-"]
+    upload = subprocess.run([*command, f"{url}/echo", f"{url}/echo"], input=BIG, capture_output=True, timeout=60)
+    assert (upload.stderr, upload.stdout) == (b"", BIG * 2)
+    assert "Traceback" not in shared.log
 
 
 @prefork_and_gevent
@@ -128,23 +134,20 @@ def test_body_that_the_application_reads_itself(engine: tuple[str, ...], authori
         assert client.receive().status == 200
 
 
-def test_sessions_are_resumed_by_any_worker(authority: Authority, pair: Pair) -> None:
+def test_sessions_are_resumed_by_any_worker(authority: Authority, shared: ServerProcess) -> None:
     """Tickets of one worker are another one's, too: a handshake without signature."""
     context = authority.trust(version=TLS_12)
-    with serve(pair.value, "--processes", "2") as server:
-        with TlsClient(server.addresses[0], context) as client:
-            first = told(client)["pid"]
-            session = client.socket.session
+    with TlsClient(shared.addresses[0], context) as client:
+        first = told(client)["pid"]
+        session = client.socket.session
 
-        def resumed_elsewhere() -> bool:
-            with ExitStack() as stack:  # several at a time, so that both workers have some
-                clients = [
-                    stack.enter_context(TlsClient(server.addresses[0], context, session=session)) for _ in range(4)
-                ]
-                assert all(client.socket.session_reused for client in clients)
-                return any(told(client)["pid"] != first for client in clients)
+    def resumed_elsewhere() -> bool:
+        with ExitStack() as stack:  # several at a time, so that both workers have some
+            clients = [stack.enter_context(TlsClient(shared.addresses[0], context, session=session)) for _ in range(4)]
+            assert all(client.socket.session_reused for client in clients)
+            return any(told(client)["pid"] != first for client in clients)
 
-        wait_until(resumed_elsewhere, 20, what="a client of the other worker")
+    wait_until(resumed_elsewhere, 20, what="a client of the other worker")
 
 
 # --- connections that applications take over --------------------------------------------------------------------------
@@ -282,11 +285,10 @@ def test_proxy_protocol_before_the_handshake(authority: Authority, pair: Pair) -
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
-@prefork_and_gevent
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
-def test_clients_that_do_it_wrong(engine: tuple[str, ...], authority: Authority, pair: Pair) -> None:
+def test_clients_that_do_it_wrong(authority: Authority, pair: Pair) -> None:
     """Each is told what it can understand, within its time, and others are served meanwhile."""
-    with serve(pair.value, *engine, "--header-timeout", "2", "--no-defer-accept") as server:
+    with serve(pair.value, "--header-timeout", "2", "--no-defer-accept") as server:
         address = server.addresses[0]
         hello = first_flight(authority.trust())
         with ExitStack() as stack:
@@ -342,39 +344,37 @@ def first_flight(context: ssl.SSLContext) -> bytes:
     return outgoing.read()
 
 
-def test_renegotiation_is_refused(authority: Authority, pair: Pair) -> None:
-    with serve(pair.value) as server:
-        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
-            assert client.stdin is not None
-            client.stdin.write(b"R\n")
-            client.stdin.flush()
-            wait_until(lambda: client.poll() is not None, 20, what="the end of the client")
-            _, errors = client.communicate()
-        assert b"no renegotiation" in errors
+def test_renegotiation_is_refused(shared: ServerProcess) -> None:
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{shared.port}", "-tls1_2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert client.stdin is not None
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        wait_until(lambda: client.poll() is not None, 20, what="the end of the client")
+        _, errors = client.communicate()
+    assert b"no renegotiation" in errors
 
 
-def test_handshake_that_drips(authority: Authority, pair: Pair) -> None:
+def test_handshake_that_drips(authority: Authority, shared: ServerProcess) -> None:
     """Byte by byte, with certificates by host, so that it has to be read before it is understood."""
-    with serve(pair.value, "--sni", f"localhost {pair.value}", "--no-defer-accept") as server:
-        context = authority.trust()
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-        with server.connect() as client:
-            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    context = authority.trust()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with shared.connect() as client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-            def drip(step: Callable[[], Any]) -> Any:
-                while True:
-                    try:
-                        return step()
-                    except ssl.SSLWantReadError:
-                        for byte in outgoing.read():
-                            client.send(bytes((byte,)))
-                        incoming.write(client.socket.recv(65536))
+        def drip(step: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    for byte in outgoing.read():
+                        client.send(bytes((byte,)))
+                    incoming.write(client.socket.recv(65536))
 
-            drip(session.do_handshake)
-            session.write(b"GET /environ HTTP/1.1\r\nHost: t\r\n\r\n")
-            assert drip(lambda: session.read(65536)).startswith(b"HTTP/1.1 200 OK\r\n")
+        drip(session.do_handshake)
+        session.write(b"GET /environ HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert drip(lambda: session.read(65536)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 # --- requests that take too long, and workers that leave --------------------------------------------------------------
@@ -398,10 +398,9 @@ def test_late_requests_are_answered_over_tls(authority: Authority, pair: Pair) -
             assert client.get("/quick?0").status == 200
 
 
-@prefork_and_gevent
-def test_reload_loses_nobody(engine: tuple[str, ...], authority: Authority, pair: Pair) -> None:
+def test_reload_loses_nobody(authority: Authority, pair: Pair) -> None:
     """New connections all the time, and some that let time pass between handshake and request."""
-    with serve(pair.value, *engine, "--master") as server:
+    with serve(pair.value, "--master") as server:
         server.signal(SIGHUP)
         served = 0
         while "*** reload complete" not in server.log or served < 20:

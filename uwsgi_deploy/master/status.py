@@ -160,7 +160,8 @@ def _template(template: Template) -> dict[str, Any]:
 
 def _listener(listener: Listener) -> dict[str, Any]:
     queue, most = queue_of(listener.socket)
-    return {"name": listener.name, "protocol": listener.protocol.value, "queue": queue, "max_queue": most}
+    protocol = listener.protocol.value if listener.tls is None else f"{listener.protocol.value} over TLS"
+    return {"name": listener.name, "protocol": protocol, "queue": queue, "max_queue": most}
 
 
 def queue_of(listening: socket.socket) -> tuple[int | None, int | None]:

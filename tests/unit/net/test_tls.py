@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import socket
 import ssl
@@ -18,6 +19,7 @@ from tests.support.waiting import wait_until
 from tests.unit.net.test_reactor import LIMITS
 from uwsgi_deploy.config.settings import TlsSettings
 from uwsgi_deploy.config.tls import CertificateFiles
+from uwsgi_deploy.errors import ClientGone
 from uwsgi_deploy.net.certificates import read_certificate
 from uwsgi_deploy.net.connection import IDLE_GRACE, FileSlice, State
 from uwsgi_deploy.net.listener import Tls
@@ -192,6 +194,63 @@ def test_requests_of_one_record_and_of_many(reactor: Reactor, client: Client) ->
     assert connection.body.read() == body
     reactor.release(connection)
     until(reactor, client, lambda: reactor.ready)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_comes_after_a_handshake(reactor: Reactor, client: Client, seed: int) -> None:
+    """Records in any pieces, with a broken one at last: requests until then, the end after it."""
+    finish_handshake(reactor, client)
+    chance = random.Random(seed)
+    wire = b""
+    wanted = chance.randint(1, 6)
+    for _ in range(wanted):
+        client.session.write(REQUEST)
+        wire += client.outgoing.read()
+    wire += chance.choice(
+        [b"\x17\x03\x03\x00\x40" + chance.randbytes(64), chance.randbytes(200), b"\x15\x03\x03\x00\x02\x02\x28"]
+    )
+    (connection,) = reactor.connections.values()
+    served = 0
+    while connection.state is not State.CLOSED:
+        if wire:
+            size = chance.randint(1, 90)
+            client.socket.sendall(wire[:size])
+            wire = wire[size:]
+        else:
+            with suppress(OSError):
+                client.socket.shutdown(socket.SHUT_WR)
+        os.eventfd_write(reactor._wake_fd, 1)
+        reactor.poll()
+        while reactor.ready:
+            served += 1
+            one = reactor.ready.popleft()
+            try:
+                one.send(b"answer")
+            except ClientGone:  # the broken record came right behind the request: nothing can be said any more
+                assert served == wanted
+                reactor.abort(one)
+            else:
+                reactor.release(one)
+        with suppress(OSError, ssl.SSLError):
+            client.step()
+    assert served == wanted
+    assert reactor.unsent == 0
+
+
+def test_client_that_has_said_all(reactor: Reactor, client: Client) -> None:
+    """With the goodbye of TLS, or only with the end of its output: its last request is answered."""
+    connection = ask(reactor, client)
+    with suppress(ssl.SSLWantReadError):
+        client.session.unwrap()
+    client.flush()
+    client.socket.shutdown(socket.SHUT_WR)
+    connection.send(b"answer")
+    reactor.release(connection)
+    for _ in range(3):
+        os.eventfd_write(reactor._wake_fd, 1)
+        reactor.poll()
+    assert connection.state is State.CLOSED
+    assert client.socket.recv(65536)
 
 
 def test_file_that_becomes_shorter_cuts_the_connection(reactor: Reactor, client: Client) -> None:
