@@ -48,6 +48,7 @@ from uwsgi_deploy.worker.channel import ReopenLog, Spawned, SpawnFailed, SpawnWo
 from uwsgi_deploy.worker.engines.choice import patch_early
 from uwsgi_deploy.worker.gathering import gather
 from uwsgi_deploy.worker.imported import Reporter
+from uwsgi_deploy.worker.lazy_parts import is_django_used, load_lazy_parts
 from uwsgi_deploy.worker.often_run import places
 from uwsgi_deploy.worker.prepared import Prepared, prepare
 from uwsgi_deploy.worker.rehearsal import rehearse
@@ -69,6 +70,8 @@ LONGEST_FINISH = 10.0
 # Loaded where files are to be served.
 _HSTS = "uwsgi_deploy.wsgi.hsts"
 _STATIC = "uwsgi_deploy.wsgi.static"
+# Loaded for Django applications.
+_DJANGO = "uwsgi_deploy.worker.django_rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,8 @@ def run_template(context: TemplateContext) -> int:
     prctl.become_dumpable()  # to the master, which may have to answer in a worker's place
     originals = gather(places())
     rehearse()
+    if application is not None and "django.core.handlers.wsgi" in sys.modules and is_django_used():
+        import_module(_DJANGO).rehearse_django()
     context.stacks.register()
     prepared = prepare(context.settings, context.listeners)
     gc.collect()
@@ -362,21 +367,13 @@ def _part_from_siblings() -> None:
 
 
 def _load_lazy_parts(reporter: Reporter | None) -> None:
-    """Load what Django would load with the first request of each worker: the URLs, and all views that they import."""
-    urls = sys.modules.get("django.urls")
-    if urls is None or not _is_django_used():
-        return
+    """Load what the framework would load with the first request of each worker."""
     try:
-        urls.get_resolver().url_patterns  # noqa: B018  a cached property
+        load_lazy_parts()
     except Exception as error:  # the project's own code; Django shows this error with each request, too
         log(f"*** WARNING: the URL configuration cannot be loaded: {error!r} ***")
         if reporter is not None:
             reporter.report_failure(error)
-
-
-def _is_django_used() -> bool:
-    """Whether it has settings. Libraries such as Sentry's import Django wherever it is installed."""
-    return "DJANGO_SETTINGS_MODULE" in os.environ or bool(sys.modules["django.conf"].settings.configured)
 
 
 def _forget_looked_up_names() -> None:
@@ -395,7 +392,7 @@ def _forget_looked_up_names() -> None:
 def _make_safe_to_fork() -> None:
     """Close what libraries are known to hold open; all others are only warned about."""
     database = sys.modules.get("django.db")
-    if database is None or not _is_django_used():
+    if database is None or not is_django_used():
         return
     try:
         database.connections.close_all()
