@@ -20,6 +20,7 @@ LATE = (
     *("ast", "ctypes", "difflib", "inspect", "json", "resource", "tempfile"),
     *("uwsgi_deploy.master.hard_stage", "uwsgi_deploy.master.hard_filing"),
     *("uwsgi_deploy.worker.evidence", "uwsgi_deploy.worker.reporting", "uwsgi_deploy.worker.substitute"),
+    "uwsgi_deploy.worker.django_rehearsal",
     *("uwsgi_deploy.reports.filing", "uwsgi_deploy.reports.sinks.hook"),
     *("uwsgi_deploy.api.websockets", "uwsgi_deploy.wsgi.raw_stream"),
     *("uwsgi_deploy.protocol.scgi", "uwsgi_deploy.net.cgi_connection"),
