@@ -97,8 +97,8 @@ def _private(settings: Settings, index: int, former: Sequence[Listener], kept: A
         opened = open_private_socket(os.environ)
         if opened.is_open:
             log(
-                "*** WARNING: no directory can be written: other users of this machine could speak to the workers at "
-                f"{opened.address}; name a socket with socket and http-use-socket ***"
+                "*** WARNING: there is no /proc, or no directory that can be written: other users of this machine could "
+                f"speak to the workers at {opened.address}; name a socket with socket and http-use-socket ***"
             )
         opened.socket.setblocking(False)
         listener = Listener(opened.socket, Protocol.ROUTED, bound_name(opened.socket), index, key=PRIVATE)
