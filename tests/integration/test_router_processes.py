@@ -59,11 +59,13 @@ def test_a_router_and_its_processes(tmp_path: Path) -> None:
             f"router id=2 pid={found['uWSGI http 2']} state=ready"
             in verb(server, "status", "--pidfile", "app.pid").stdout
         )
-        with Load(server) as load:
+        with server.connect() as kept, Load(server) as load:
+            assert kept.get("/").status == 200
             # A worker that somebody else than the master tells to end is replaced first.
             os.kill(found["uWSGI worker 1"], signal.SIGTERM)
             wait_until(lambda: not alive(found["uWSGI worker 1"]), PATIENCE, what="the worker to leave")
             assert verb(server, "reload", "--workers", "--wait", "--pidfile", "app.pid").returncode == 0
+            assert kept.get("/").status == 200  # no matter which workers there were
         assert load.lost == []
         assert routers(server) == {name: pid for name, pid in found.items() if "http" in name}
         os.kill(found["uWSGI http 1"], signal.SIGKILL)

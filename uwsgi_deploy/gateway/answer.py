@@ -38,7 +38,7 @@ class AnswerHead(NamedTuple):
 
     start: status line and fields that are for the client, each with its line end. length: of the body, `UNTIL_CLOSE` or
     `CHUNKED`, as the fields say; a 204, a 304 and what answers HEAD have none whatever they say. keeps: whether the
-    server would take another request on this connection; says_close: it names close in its Connection field.
+    server would take another request on this connection; closes: how often it names close in its Connection fields.
     upgrade: the protocol it switches to.
     wants_gzip: it asks the router to compress the body.
     """
@@ -47,7 +47,7 @@ class AnswerHead(NamedTuple):
     start: bytes
     length: int
     keeps: bool
-    says_close: bool
+    closes: int
     has_date: bool
     upgrade: bytes
     wants_gzip: bool
@@ -91,7 +91,7 @@ def parse_answer(head: bytes) -> AnswerHead:
         start=start,
         length=_length(lengths, codings),
         keeps=b"close" not in options and status_line.startswith(b"HTTP/1.1"),
-        says_close=b"close" in options,
+        closes=options.count(b"close"),
         has_date=any(name == b"date" for name, _, _ in fields),
         upgrade=upgrade,
         wants_gzip=gzip,

@@ -11,6 +11,7 @@ import os
 import traceback
 from errno import ETIMEDOUT
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from sys import maxsize
 from time import time
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,9 @@ _ALL_WATER = 64 << 20
 _LOW_WATER = 65536
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+# How often `Connection: close` may stand in an answer without being the application's word to its client: a server that
+# speaks HTTP was asked for it, our workers say it for themselves (`RoutedConnection`), others have nothing to say.
+_SAID_BY_SERVERS = {Protocol.HTTP: maxsize, Protocol.ROUTED: 1, Protocol.UWSGI: 0}
 _GZIP_OFFER = ("gzip",)
 
 
@@ -219,8 +223,8 @@ class Exchange:
             self._switch(answer, data)
             return
         wish = self.wish
-        # An application that says `Connection: close` means its client; a server that speaks HTTP was asked to close.
-        is_last = answer.says_close and upstream.backend.speaks is not Protocol.HTTP
+        # An application that says `Connection: close` means its client.
+        is_last = answer.closes > _SAID_BY_SERVERS[upstream.backend.speaks]
         if is_last or router.reactor.draining or not connection.keep_alive:
             wish = wish._replace(keeps=False)
         bodyless = is_bodyless(answer, is_head=wish.is_head)

@@ -97,7 +97,7 @@ def _private(settings: Settings, index: int, former: Sequence[Listener], kept: A
         opened = open_private_socket(os.environ)
         if opened.is_open:
             log(
-                "*** WARNING: there is no /proc, or no directory that can be written: other users of this machine could "
+                "*** WARNING: there is no /proc, or no directory that can be written: others on this machine could "
                 f"speak to the workers at {opened.address}; name a socket with socket and http-use-socket ***"
             )
         opened.socket.setblocking(False)

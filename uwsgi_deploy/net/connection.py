@@ -123,6 +123,8 @@ class Connection:
 
     # Whether its protocol has something to say when a response is over (`net.fastcgi_connection`).
     has_ends = False
+    # An application's `Connection: close` goes to the router as it is, which closes its client's connection.
+    is_routed = False
     # What tells the web server that a response is cut short, behind what was sent of it, if its protocol has a way.
     cut_mark = b""
 

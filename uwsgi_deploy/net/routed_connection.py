@@ -10,9 +10,14 @@ from uwsgi_deploy.protocol.routed import GREETING
 
 
 class RoutedConnection(Connection):
-    """See `protocol.routed`. The router sends its request without waiting for the greeting."""
+    """See `protocol.routed`. The router sends its request without waiting for the greeting.
+
+    A worker that is about to close it says so once in the answer (`Connection: close`). An application that says so
+    means the client's connection: then it is there twice.
+    """
 
     __slots__ = ()
+    is_routed = True
 
     def __init__(self, fd: int, *arguments: Any, **options: Any) -> None:
         super().__init__(fd, *arguments, **options)

@@ -131,6 +131,7 @@ class Response:
             self._length = int(value)
         elif special is CONNECTION and "close" in value.lower():
             self.connection.keep_alive = False
+            return self.connection.is_routed
         return False
 
     def write(self, data: bytes) -> None:

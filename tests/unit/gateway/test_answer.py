@@ -64,13 +64,13 @@ def test_fields_about_the_connection_are_not_the_clients() -> None:
         )
     )
     assert answer.start == b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nX: b\r\n"
-    assert (answer.keeps, answer.says_close) == (False, True)
+    assert (answer.keeps, answer.closes) == (False, 1)
 
 
 def test_answers_of_http_1_0_are_passed_on_as_1_1_and_end_their_connection() -> None:
     answer = parse_answer(head(status="HTTP/1.0 404"))
     assert answer.start == b"HTTP/1.1 404 \r\n"
-    assert (answer.keeps, answer.says_close) == (False, False)
+    assert (answer.keeps, answer.closes) == (False, 0)
 
 
 @pytest.mark.parametrize(
