@@ -43,6 +43,9 @@ _VARIABLES = {
 _PASSING = {Protocol.UWSGI: "uwsgi", Protocol.FASTCGI: "fastcgi", Protocol.SCGI: "scgi", Protocol.HTTP: "proxy"}
 """What is spoken to the first word of nginx's directives, in the order in which a socket is chosen."""
 
+# nginx would have to be told how to trust these; between the two of them nobody needs TLS.
+_SECURED = ("https-socket", "suwsgi-socket")
+
 _PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+=,~*-]+")
 _KEPT = 8
 # nginx waits a little longer than the server, so that the client gets the server's answer and not nginx's.
@@ -152,7 +155,7 @@ def _socket(settings: Settings) -> tuple[Protocol, str]:
     found = [
         (sockets.spoken(name), name, texts[0])
         for name, texts in sockets.addresses.items()
-        if texts and name != "https-socket"  # nginx would have to trust its certificate
+        if texts and name not in _SECURED
     ]
     for protocol in _PASSING:
         for spoken, name, text in found:
