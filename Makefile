@@ -62,7 +62,7 @@ demo-slow: $(VENV)/.installed-demo
 test: $(VENV)/.installed-dev system-packages lint check-format types layers pytest
 
 system-packages:
-	@.ci/system-packages nginx postgres:postgresql
+	@.ci/system-packages nginx postgres:postgresql openssl curl chromium
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

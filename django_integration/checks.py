@@ -75,7 +75,9 @@ def check_options(**_options: Any) -> list[checks.CheckMessage]:
 def check_exposure(**_options: Any) -> list[checks.CheckMessage]:
     """Addresses in the settings; runuwsgi looks at those of its command line."""
     try:
-        addresses = [option.text for option in conf.options(settings) if option.name in SOCKET_OPTIONS]
+        addresses = [
+            option.text.partition(",")[0] for option in conf.options(settings) if option.name in SOCKET_OPTIONS
+        ]
     except ConfigError:
         return []  # that is E002
     if not addresses and os.environ.get("PORT"):

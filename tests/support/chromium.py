@@ -38,12 +38,18 @@ Message = dict[str, Any]
 
 
 class Chromium:
-    """One browser with one page. width, height: of the page, in CSS pixels."""
+    """One browser with one page. width, height: of the page, in CSS pixels.
 
-    def __init__(self, *, width: int = 1200, height: int = 800, timeout: float = 60.0) -> None:
+    trusted_key: certificates with this public key are good, whoever signed them: the base64 of its SHA-256.
+    """
+
+    def __init__(
+        self, *, width: int = 1200, height: int = 800, timeout: float = 60.0, trusted_key: str | None = None
+    ) -> None:
         assert PROGRAM is not None, "chromium is not installed"
         self.timeout = timeout
         self._size = (width, height)
+        self._trust = [f"--ignore-certificate-errors-spki-list={trusted_key}"] if trusted_key else []
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         self._last_id = 0
         self._buffer = b""
@@ -54,6 +60,7 @@ class Chromium:
         self._from, theirs_out = os.pipe()
         width, height = self._size
         command = [PROGRAM, *OPTIONS, f"--user-data-dir={self._profile.name}", f"--window-size={width},{height}"]
+        command += self._trust
         # The shell gives the pipes the numbers that Chromium expects, whatever they are here.
         wiring = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(

@@ -10,7 +10,22 @@ from dataclasses import dataclass
 
 from uwsgi_deploy.config.raw import RawOption
 
-SOCKET_OPTIONS = frozenset({"http-socket", "socket", "http"})
+# Where clients can be met. Any of them takes the place of an address that nobody asked for.
+SOCKET_OPTIONS = frozenset(
+    {
+        *("http-socket", "https-socket", "socket", "uwsgi-socket", "suwsgi-socket", "puwsgi-socket", "scgi-socket"),
+        *(
+            "scgi-nph-socket",
+            "fastcgi-socket",
+            "fastcgi-nph-socket",
+            "http",
+            "https",
+            "https2",
+            "fastrouter",
+            "rawrouter",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +111,14 @@ def _port(
         warnings.append(f"environment PORT: '{port}' is not a port number and is ignored")
     elif SOCKET_OPTIONS.isdisjoint(configured):
         yield RawOption("http-socket", f":{port}", "environment PORT")
-    elif "DYNO" in environ and not any(value.endswith(f":{port}") for value in _http_addresses(configured)):
+    elif "DYNO" in environ and not any(
+        value.partition(",")[0].endswith(f":{port}") for value in _http_addresses(configured)
+    ):
         warnings.append(f"environment PORT: no http-socket uses port {port}; Heroku will stop this dyno (error R10)")
 
 
 def _http_addresses(configured: Mapping[str, Collection[str]]) -> Iterator[str]:
-    for option in ("http-socket", "http"):
+    for option in ("http-socket", "http", "https-socket", "https"):
         yield from configured.get(option, ())
 
 

@@ -28,6 +28,8 @@ from uwsgi_deploy.config.sources.argv import parse_arguments, positional_option
 from uwsgi_deploy.launch import Launch
 
 UNRECOGNIZED = "unrecognized arguments: "
+# Options at whose addresses TLS is spoken.
+SECURE = frozenset({"https-socket", "https", "https2"})
 # Only prints: what else is said would stand in nginx's configuration.
 SHOW_NGINX = "show-nginx"
 
@@ -162,7 +164,10 @@ class Command(BaseCommand):
     def write_banner(self, launch: Launch) -> None:
         """Runserver's lines."""
         workers = launch.settings.workers
-        places = [addresses.describe(address, spoken.value) for _, address, spoken in launch.settings.listening]
+        places = [
+            addresses.describe(address, "https" if name in SECURE else spoken.value)
+            for name, address, spoken in launch.settings.listening
+        ]
         cores = (
             f"{counted(workers.processes, 'process', 'processes')} x {counted(workers.threads, 'thread', 'threads')}"
         )

@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.config.support import configure
 from uwsgi_deploy.config.facts import Facts
-from uwsgi_deploy.config.platform import ActivatedSocket, activated_sockets
+from uwsgi_deploy.config.platform import SOCKET_OPTIONS, ActivatedSocket, activated_sockets
+from uwsgi_deploy.config.settings import SocketSettings
 
 
 def test_port_is_an_http_socket_when_nothing_listens() -> None:
@@ -15,10 +16,15 @@ def test_port_is_an_http_socket_when_nothing_listens() -> None:
     assert configuration.origins["http-socket"] == "environment PORT"
 
 
-@pytest.mark.parametrize("option", ["--http-socket", "--http11-socket", "--socket", "-s"])
+def test_every_socket_counts_as_one() -> None:
+    """Those of the router are named besides; `http-to-https` alone serves nobody."""
+    assert set(SocketSettings().addresses) | {"http", "https", "https2"} <= SOCKET_OPTIONS
+
+
+@pytest.mark.parametrize("option", ["--http-socket", "--http11-socket", "--socket", "-s", "--uwsgi-socket", "--http"])
 def test_port_never_adds_to_a_socket_that_somebody_wrote(option: str) -> None:
-    sockets = configure(option, ":1", environ={"PORT": "5000"}).settings.sockets
-    assert sockets.http_socket + sockets.socket == (":1",)
+    settings = configure(option, ":1", environ={"PORT": "5000"}).settings
+    assert [text for _, text, _ in settings.listening] == [":1"]
 
 
 def test_port_is_stronger_than_the_default_of_a_framework_command() -> None:
