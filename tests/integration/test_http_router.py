@@ -463,11 +463,13 @@ def test_what_may_be_set(tmp_path: Path) -> None:
     options = (
         *("--http-stud-prefix", "127.0.0.9", "--http-keepalive=0", "--http-manage-expect=100"),
         *("--http-server-name-as-http-host", "--http-websockets=false", "--http-headers-timeout", "1"),
-        *("--http-modifier2", "7"),
+        *("--http-modifier2", "7", "--http-stats", "127.0.0.1:0"),
     )
     plain = b"GET /environ HTTP/1.1\r\nHost: example.org:8\r\nUpgrade: words\r\nConnection: upgrade\r\n\r\n"
     with ScriptedServer(SCRIPTS) as server, routed(server, tmp_path, *options) as process:
-        address = process.addresses[0]
+        address, stats = process.addresses
+        with RawClient(stats, 3.0) as client:  # which does not say a word
+            assert json.loads(client.read_to_end())["static_nodes"]
         status, told = ask(address, "127.0.0.1", plain)
         assert (status, told["REMOTE_ADDR"], told["SERVER_NAME"]) == (200, "127.0.0.1", "example.org")
         assert "HTTP_UPGRADE" not in told

@@ -88,7 +88,9 @@ def targets_of(text: str) -> Iterator[Target]:
         return
     host = address.host or "127.0.0.1"
     try:
-        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+        # As bytes: for text the interpreter loads its tables of international names.
+        asked = host.encode() if host.isascii() else host
+        found = socket.getaddrinfo(asked, address.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise OSError(str(error)) from None
     for family, _, _, _, where in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -91,6 +92,8 @@ class _Gateway:
         self._install_signals()
         context, reactor, router, dispatcher = self._context, self._reactor, self._router, self._dispatcher
         if context.stats is not None:
+            if not context.stats.is_unix:  # who asks for the state sends nothing that could be waited for
+                context.stats.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 0)
             reactor.watch(context.stats.socket.fileno(), self._tell)
         if context.ready >= 0:
             os.write(context.ready, b"\1")

@@ -37,6 +37,8 @@ ROUTER = (
     *("uwsgi_deploy.master.gateway_keeper", "uwsgi_deploy.master.policies.gateways"),
     *("uwsgi_deploy.protocol.routed", "uwsgi_deploy.net.routed_connection"),
 )
+# Imports what the router's processes need.
+GATEWAYS = "uwsgi_deploy.gateway.late"
 
 
 def code_directories() -> tuple[str, str]:
@@ -51,6 +53,8 @@ def import_in_time(who: Identity, settings: Settings) -> None:
     if who.uid and any(is_closed_to(who, directory) for directory in code_directories()):
         for name in (*LATE, *tls, *router):
             import_module(name)
+        if router:
+            import_module(GATEWAYS).import_in_time(settings)
 
 
 def is_closed_to(who: Identity, directory: str) -> bool:

@@ -16,6 +16,7 @@ from uwsgi_deploy.config.settings import Settings
 from uwsgi_deploy.errors import ServerError
 from uwsgi_deploy.gateway.context import GatewayContext
 from uwsgi_deploy.gateway.entry import run_gateway
+from uwsgi_deploy.gateway.late import import_in_time
 from uwsgi_deploy.logs.setup import drop_input, log
 from uwsgi_deploy.master.actions import Action, KillGateway, StartGateway, TellGateway
 from uwsgi_deploy.master.adoption import Adoption
@@ -209,12 +210,20 @@ class GatewayKeeper:
                 fleet.begin_stop(now, error=ServerError(f"{verdict}: the server cannot start"))
 
 
+def _become_user(settings: Settings) -> None:
+    """The user of gateways, who may not be able to read the code: what they load later is loaded before."""
+    who = identity_of_gateways(settings)
+    if who.uid and not os.geteuid():
+        import_in_time(settings)
+    for line in identity.assume(who):
+        log(line)
+
+
 def live_as_gateway(context: GatewayContext) -> int:
     """From the fork to the exit of a gateway."""
     settings = context.settings
     try:
-        for line in identity.assume(identity_of_gateways(settings)):
-            log(line)
+        _become_user(settings)
     except ServerError as error:
         log(str(error))
         return ExitCode.FAILED
@@ -234,8 +243,7 @@ def route_alone(settings: Settings, sockets: GatewaySockets, notifier: Notifier 
     """Without a master this process is the router, and the only one (force-gateway)."""
     context = GatewayContext(settings, 1, sockets.listeners, servers=sockets.servers, stats=sockets.stats)
     try:
-        for line in identity.assume(identity_of_gateways(settings)):
-            log(line)
+        _become_user(settings)
         titles.set_title(settings.identity, context.name)
         milestones.loaded()
         log(f"spawned {context.name} (and the only) (pid: {os.getpid()})")

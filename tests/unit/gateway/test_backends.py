@@ -95,9 +95,9 @@ def test_names_are_looked_up_without_waiting(monkeypatch: pytest.MonkeyPatch) ->
     """The router's other clients must not wait for a name server; it is asked again, but not all the time."""
     go_on = threading.Event()
     found: list[tuple[int, int, int, str, tuple[str, int]]] = []
-    asked: list[str] = []
+    asked: list[bytes] = []
 
-    def look_up(host: str, *_more: object, **_named: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    def look_up(host: bytes, *_more: object, **_named: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
         asked.append(host)
         assert go_on.wait(10)
         if not found:
