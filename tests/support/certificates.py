@@ -52,7 +52,7 @@ class Authority:
             "-addext",
             f"subjectAltName={','.join(names)}",
         )
-        openssl("req", *_CURVE, *wanted, "-keyout", pair.key, "-out", request)
+        openssl("req", "-utf8", *_CURVE, *wanted, "-keyout", pair.key, "-out", request)
         signed = ("-CA", self.certificate, "-CAkey", self._key, "-copy_extensions", "copyall", "-days", str(days))
         openssl("x509", "-req", "-in", request, *signed, "-out", pair.certificate)
         return pair

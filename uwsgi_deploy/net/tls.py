@@ -31,7 +31,7 @@ _HANDSHAKE = 22
 _RAW_SIZE = 33792
 # More than this is encrypted as the client takes it.
 _AT_ONCE = 65536
-_HELLO_LIMIT = 1 << 17
+_HELLO_LIMIT = 1 << 15
 # How long a handshake may go on when the worker leaves. Seconds.
 _GREETING_GRACE = 3.0
 # What a client that has no idea of TLS begins with: a method and a blank.

@@ -171,5 +171,7 @@ class Contexts:
 
 
 def _distinguished(name: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """A name as openssl's oneline form has it, which uWSGI uses: /C=DE/O=Example/CN=alice."""
-    return "".join(f"/{_SHORT.get(kind, kind)}={value}" for parts in name for kind, value in parts)
+    """A name as openssl's oneline form has it, which uWSGI uses: /C=DE/O=Example/CN=alice. As PEP 3333 has texts: bytes
+    of UTF-8, read as Latin-1."""
+    text = "".join(f"/{_SHORT.get(kind, kind)}={value}" for parts in name for kind, value in parts)
+    return text.encode("utf-8").decode("latin-1")

@@ -12,15 +12,16 @@ _SERVER_NAME, _HOST_NAME = 0, 0
 _RECORD_HEADER, _MESSAGE_HEADER = 5, 4
 # Version and random.
 _FIXED = 34
-# OpenSSL takes no longer one, either.
-_LONGEST = 1 << 17
+_LONGEST = 1 << 15
+# It is looked at again with each packet: one that is cut to dust would cost more than it costs its sender.
+_MOST_RECORDS = 64
 
 
 def server_name(data: bytes) -> str | None:
     """The host in lower case, "" when the client names none. None: the message is not complete yet."""
     message = b""
     at = 0
-    while True:
+    for _ in range(_MOST_RECORDS):
         if len(data) < at + _RECORD_HEADER:
             return None
         size = int.from_bytes(data[at + 3 : at + 5], "big")
@@ -37,6 +38,7 @@ def server_name(data: bytes) -> str | None:
         if len(data) < start + size:
             return None
         at = start + size
+    return ""
 
 
 def _name_in(hello: bytes) -> str:

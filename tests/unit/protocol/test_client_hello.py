@@ -39,11 +39,13 @@ def test_every_beginning_is_incomplete() -> None:
 def test_message_in_several_records() -> None:
     data = hello("www.example.com")
     message = data[5:]
-    for width in (1, 3, 50):
+    for width in (20, 50, 300):
         pieces = [message[at : at + width] for at in range(0, len(message), width)]
         records = b"".join(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece for piece in pieces)
         assert server_name(records) == "www.example.com"
         assert server_name(records[:-1]) is None
+    dust = b"".join(b"\x16\x03\x01\x00\x01" + bytes((byte,)) for byte in message)
+    assert server_name(dust) == ""
 
 
 def test_nonsense_has_no_name() -> None:
