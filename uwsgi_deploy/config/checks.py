@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
-from itertools import chain
 
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
@@ -30,8 +29,7 @@ MOST_SIGNALS = 64
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     """The settings, with what follows from them; raises ConfigError for what cannot be."""
-    addresses = chain(settings.sockets.shared_socket, *settings.sockets.addresses.values())
-    if settings.sockets.shared_socket or any(text.lstrip().startswith("=") for text in addresses):
+    if settings.sockets.shared_socket or any(text.lstrip().startswith("=") for _, text, _ in settings.listening):
         settings = import_module(_SHARED).give_shared_sockets(settings, origins, warn)
     workers = settings.workers
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
@@ -381,6 +379,7 @@ def _check_tls(settings: Settings, origins: Mapping[str, str], warn: Callable[[s
                 warn(f"{origins[name]}: '{name}' has no effect without https-socket or https")
     readers = (
         ("https-socket", sockets.https_socket, "address_and_files_of"),
+        ("suwsgi-socket", sockets.suwsgi_socket, "address_and_files_of"),
         ("https", settings.gateway.https, "address_and_files_of"),
         ("https2", settings.gateway.https2, "named_parts_of"),
         ("sni", tls.sni, "named_of"),

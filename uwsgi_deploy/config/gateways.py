@@ -20,6 +20,19 @@ _VARIABLE = re.compile(r"[^=\s][^=]*=.*", re.DOTALL)
 WAYS = ("http_to", "http_use_socket", "http_use_base", "http_use_pattern")
 # What only means something where the servers are named.
 ABOUT_SERVERS = ("http_fallback", "http_gracetime", "http_quiet", "http_backend_http")
+# What people want who set these with an http-socket, and how they get it.
+INSTEAD: Mapping[str, str] = {
+    "http-timeout": "with http-socket it is body-timeout and send-timeout, and harakiri for the application",
+    "http-headers-timeout": "with http-socket it is header-timeout",
+    "http-keepalive": "http-socket keeps connections, always, as long as http-keepalive-timeout says",
+    "http-websockets": "http-socket passes WebSockets to the application, always",
+    "http-enable-proxy-protocol": "with http-socket it is enable-proxy-protocol, and trusted-proxies",
+    "http-buffer-size": "with http-socket it is buffer-size",
+    "http-post-buffering": "with http-socket it is post-buffering",
+    "http-manage-expect": "http-socket answers 'Expect: 100-continue', always, and limit-post refuses bodies",
+    "http-uid": "workers become uid",
+    "http-gid": "workers become gid",
+}
 
 
 def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
@@ -33,7 +46,9 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
         for field in dataclasses.fields(gateway):
             name = _name(field.name)
             if name in origins:
-                warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router")
+                instead = INSTEAD.get(name) if any(settings.sockets.spoken_on(Protocol.HTTP)) else None
+                more = f": {instead}" if instead else ""
+                warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router{more}")
         return
     if not 1 <= gateway.http_processes <= MOST_PROCESSES:
         raise refuse("http-processes", f"must be from 1 to {MOST_PROCESSES}, not {gateway.http_processes}")

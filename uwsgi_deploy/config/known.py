@@ -32,7 +32,7 @@ NOT_YET: Mapping[str, str] = {
         fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
         rawrouter""",
     "more protocols and sockets": """
-        suwsgi-socket ssl-socket tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
+        tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
         safe-fd fd-safe remap-modifier allowed-modifiers""",
     "more ways to load applications": """
         ignore-script-name max-apps import

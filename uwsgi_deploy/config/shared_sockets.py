@@ -51,3 +51,4 @@ def give_shared_sockets(settings: Settings, origins: Mapping[str, str], warn: Ca
 def _places(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Sections with their options that name addresses to listen on."""
     yield "sockets", tuple(settings.sockets.addresses)
+    yield "gateway", ("http", "https", "http-to-https")

@@ -19,6 +19,7 @@ UNIX_PATH_LIMIT = 107
 HIGHEST_PORT = 65535
 
 _INHERITED = re.compile(r"fd://(?:(\d{1,9})|([^/\s]+))\Z")
+_SHARED = re.compile(r"=\d+\Z")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?\Z")
 _HOST = re.compile(r"[A-Za-z0-9._-]*\Z")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\Z")
@@ -71,6 +72,8 @@ def parse_address(text: str, origin: str = "") -> Address:
     origin = origin or "socket address"
     if not text:
         raise ConfigError(origin, "the address is empty", hint=EXAMPLES)
+    if _SHARED.match(text):
+        raise ConfigError(origin, f"{text!r} means a shared-socket, which this option does not take", hint=EXAMPLES)
     if inherited := _INHERITED.match(text):
         return InheritedAddress(-1, inherited[2]) if inherited[2] else InheritedAddress(int(inherited[1]))
     if "://" in text:

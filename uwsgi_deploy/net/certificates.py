@@ -133,6 +133,7 @@ def wanted_by(settings: Settings, directory: str) -> list[Wanted]:
     found: list[Wanted] = []
     for option, values, parts_of in (
         ("https-socket", settings.sockets.https_socket, address_and_files_of),
+        ("suwsgi-socket", settings.sockets.suwsgi_socket, address_and_files_of),
         ("https", settings.gateway.https, address_and_files_of),
         ("https2", settings.gateway.https2, named_parts_of),
     ):

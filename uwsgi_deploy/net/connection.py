@@ -280,10 +280,14 @@ class Connection:
         self.inbox = aside.rest
         try:
             if aside.reply:
-                Connection.send(self, aside.reply)
+                self.send_aside(aside.reply)
         except ClientGone:
             return False
         return aside.goes_on
+
+    def send_aside(self, reply: bytes) -> None:
+        """Send what is no response, as it is. Raises ClientGone."""
+        Connection.send(self, reply)
 
     def refuse(self, response: bytes, error: ProtocolError) -> bool:
         """Answer a request that is not served, and is the last one; False when the client is gone."""

@@ -241,6 +241,10 @@ class TlsConnection(Connection):
         else:
             super().send(self.seal(data))
 
+    def send_aside(self, reply: bytes) -> None:
+        """See `Connection.send_aside`."""
+        self.send(reply)
+
     def send_two(self, head: bytes, body: bytes) -> None:
         """See `Connection.send_two`."""
         self.send(head + body)

@@ -138,12 +138,13 @@ def _endpoint(listener: Listener, settings: Settings) -> Endpoint:
     )
     base = base_environ(listener.server_name, listener.server_port, deployment)
     if listener.tls is not None:
-        base |= {"HTTPS": "on", "wsgi.url_scheme": "https"}
+        if listener.protocol is Protocol.HTTP:  # a web server says itself what its client speaks
+            base |= {"HTTPS": "on", "wsgi.url_scheme": "https"}
         try:
             plain = _plain(listener, base, limits)
             return plain._replace(kind=import_module(_TLS).kind_for(listener.tls, log))
         except ValueError as error:
-            raise ServerError(f"https-socket {listener.name}: {error}") from None
+            raise ServerError(f"TLS on {listener.name}: {error}") from None
     return _plain(listener, base, limits)
 
 

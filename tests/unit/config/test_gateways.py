@@ -6,7 +6,9 @@ import pytest
 
 from tests.unit.config.support import configure, refusal
 from uwsgi_deploy.config.checks import require_socket
+from uwsgi_deploy.config.gateways import INSTEAD
 from uwsgi_deploy.config.platform import platform_options
+from uwsgi_deploy.config.schema import BY_NAME
 
 HTTP = ("--http", ":8000")
 TO = ("--http-to", "10.0.0.1:3031")
@@ -83,3 +85,27 @@ def test_a_router_needs_a_master() -> None:
     assert configuration.settings.workers.master
     assert configuration.warnings == ("command line: the http router needs a master; it is switched on",)
     assert not configure(*HTTP, *TO, "--no-master", "--force-gateway").settings.workers.master
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("--http-timeout=300", "body-timeout and send-timeout"),
+        ("--http-keepalive=75", "http-socket keeps connections, always"),
+        ("--http-websockets=false", "http-socket passes WebSockets"),
+        ("--http-enable-proxy-protocol", "enable-proxy-protocol, and trusted-proxies"),
+    ],
+)
+def test_options_of_the_router_with_an_http_socket(option: str, instead: str) -> None:
+    """Six of 157 real configurations: their authors meant something that they can have."""
+
+    def told(*options: str) -> bool:
+        return any(instead in warning for warning in configure(option, *options).warnings)
+
+    assert told("--http-socket=:1")
+    assert not told("--http=:1", "--trusted-proxies=*")
+    assert not told("--socket=:1")
+
+
+def test_what_is_meant_instead_are_options() -> None:
+    assert set(INSTEAD) <= set(BY_NAME)

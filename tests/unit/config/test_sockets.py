@@ -18,6 +18,14 @@ def test_references_are_addresses() -> None:
     assert not any("shared-socket" in warning for warning in configuration.warnings)
 
 
+def test_references_with_certificates_and_of_the_router() -> None:
+    settings = configure(*SHARED, "--suwsgi-socket==1,a.pem,b.pem", "--https==0,c.pem,d.pem").settings
+    assert settings.sockets.suwsgi_socket == ("/run/x.sock,a.pem,b.pem",)
+    assert settings.sockets.addresses["suwsgi-socket"] == ("/run/x.sock",)
+    assert settings.sockets.spoken("suwsgi-socket") is Protocol.UWSGI
+    assert settings.gateway.https == ("127.0.0.1:80,c.pem,d.pem",)
+
+
 def test_reference_to_nothing() -> None:
     assert "'http-socket = =2' means a shared-socket that is not there" in refusal(*SHARED, "--http-socket==2")
     assert "is not there" in refusal("--http-socket==0")

@@ -82,7 +82,7 @@ class Settings:
     @property
     def speaks_tls(self) -> bool:
         """Whether any clients connect over TLS."""
-        return bool(self.sockets.https_socket or self.gateway.secured)
+        return bool(self.sockets.https_socket or self.sockets.suwsgi_socket or self.gateway.secured)
 
     @property
     def cores(self) -> int:

@@ -29,6 +29,11 @@ class SocketSettings:
     uwsgi_socket: tuple[str, ...] = option(
         (), help="Listen for the uwsgi protocol on this address, whatever 'protocol' says. Repeatable."
     )
+    suwsgi_socket: tuple[str, ...] = option(
+        (),
+        "ssl-socket",
+        help="Listen for the uwsgi protocol over TLS: 'address,certificate,key', and more as https-socket. Repeatable.",
+    )
     scgi_socket: tuple[str, ...] = option((), help="Listen for SCGI (nginx's scgi_pass) on this address. Repeatable.")
     fastcgi_socket: tuple[str, ...] = option(
         (), help="Listen for FastCGI (nginx's fastcgi_pass) on this address. Repeatable."
@@ -86,7 +91,8 @@ class SocketSettings:
         return {
             "http-socket": self.http_socket,
             # What follows the address is for `config.tls`.
-            "https-socket": tuple(value.partition(",")[0].strip() for value in self.https_socket),
+            "https-socket": _addresses_in(self.https_socket),
+            "suwsgi-socket": _addresses_in(self.suwsgi_socket),
             "socket": self.socket,
             "uwsgi-socket": self.uwsgi_socket,
             "scgi-socket": self.scgi_socket,
@@ -106,4 +112,8 @@ class SocketSettings:
         """What clients of the addresses of this option speak."""
         protocol = self.protocol if name == "socket" else name.removesuffix("-socket")
         # TLS is around a protocol: it is none of its own.
-        return Protocol({"http11": "http", "https": "http"}.get(protocol, protocol))
+        return Protocol({"http11": "http", "https": "http", "suwsgi": "uwsgi"}.get(protocol, protocol))
+
+
+def _addresses_in(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value.partition(",")[0].strip() for value in values)
