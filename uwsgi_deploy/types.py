@@ -35,7 +35,8 @@ Mode = Annotated[int, OCTAL]
 
 
 class Protocol(Enum):
-    """What clients of a listener speak; ROUTED is what the server's own http router speaks to its workers."""
+    """What clients of a listener speak; ROUTED is what the server's own http router speaks to its workers, RAW what a
+    rawrouter does not look at."""
 
     HTTP = "http"
     UWSGI = "uwsgi"
@@ -45,6 +46,7 @@ class Protocol(Enum):
     FASTCGI = "fastcgi"
     FASTCGI_NPH = "fastcgi-nph"
     ROUTED = "routed"
+    RAW = "raw"
 
 
 Placed: TypeAlias = tuple[tuple[str, str, str], ...]

@@ -33,7 +33,7 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "TZ")
 
 TCP_LINE = re.compile(
     r"^uwsgi socket \d+ bound to TCP address (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$"
-    r"|^uWSGI http bound on (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$",
+    r"|^uWSGI \w+ bound on (\S*):(\d+)(?: \(port auto-assigned\))? fd \d+$",
     re.M,
 )
 UNIX_LINE = re.compile(r"^uwsgi socket \d+ bound to UNIX address (\S+) fd \d+$", re.M)

@@ -16,6 +16,8 @@ TITLES: Mapping[str, str] = {
     "gevent": "Green threads (gevent)",
     "http": "Requests and timeouts",
     "gateway": "The http router",
+    "fastrouter": "The fastrouter",
+    "rawrouter": "The rawrouter",
     "proxies": "Proxies in front",
     "packets": "Variables of uwsgi packets",
     "logs": "Logging",

@@ -24,7 +24,7 @@ def table(data: Data, *, now: float) -> str:
     ]
     lines += [f"  {listener['protocol']:<5} {listener['name']}{_queue(listener)}" for listener in data["listeners"]]
     lines += [
-        f"  uWSGI http {router['id']} (pid {router['pid']}) is {router['state']}, {size(router['rss'])}"
+        f"  uWSGI {router['kind']} {router['id']} (pid {router['pid']}) is {router['state']}, {size(router['rss'])}"
         for router in data.get("routers", ())
     ]
     lines += _reloads(data)

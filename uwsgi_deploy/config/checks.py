@@ -12,7 +12,7 @@ from importlib import import_module
 from uwsgi_deploy.config.daemons import daemon_specs
 from uwsgi_deploy.config.hooks import Phase, check_hooks, parse_action, steps
 from uwsgi_deploy.config.routes import routes_of
-from uwsgi_deploy.config.settings import GatewaySettings, Settings
+from uwsgi_deploy.config.settings import FastrouterSettings, GatewaySettings, RawrouterSettings, Settings
 from uwsgi_deploy.config.settings.control import OFF
 from uwsgi_deploy.config.settings.reports import SINKS, names_in, sinks_of
 from uwsgi_deploy.config.static import expiries_of, mapping_of, regexp_of, serves_files
@@ -29,7 +29,8 @@ MOST_SIGNALS = 64
 
 def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     """The settings, with what follows from them; raises ConfigError for what cannot be."""
-    if settings.sockets.shared_socket or any(text.lstrip().startswith("=") for _, text, _ in settings.listening):
+    addresses = [*(text for _, text, _ in settings.listening), *(text for _, _, text in settings.router_addresses)]
+    if settings.sockets.shared_socket or any(text.lstrip().startswith("=") for text in addresses):
         settings = import_module(_SHARED).give_shared_sockets(settings, origins, warn)
     workers = settings.workers
     for name, value in (("processes", workers.processes), ("threads", workers.threads)):
@@ -57,7 +58,9 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_system(settings, origins, warn)
     if settings.gateway != GatewaySettings():
         import_module(_GATEWAYS).check_gateways(settings, origins, warn)
-    needs_master = bool(settings.gateway.listen) and not settings.gateway.force_gateway
+    if settings.routers or (settings.fastrouter, settings.rawrouter) != (FastrouterSettings(), RawrouterSettings()):
+        import_module(_ROUTERS).check_routers(settings, origins, warn)
+    needs_master = bool(settings.routers) and not settings.gateway.force_gateway
     if not (workers.master or needs_master) and workers.processes == 1:
         _refuse_what_needs_a_master(settings, origins)
     _check_hooks(settings, origins, warn)
@@ -70,7 +73,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
     if needs_master and not workers.master:
-        warn(f"{origins['master']}: the http router needs a master; it is switched on")
+        warn(f"{origins['master']}: '{settings.routers[0].kind}' needs a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
     if not workers.master and any(steps(settings.hooks, Phase.MASTER_START)):
         warn(f"{origins.get('hook-master-start', BUILT_IN)}: without a master hook-master-start never runs")
@@ -264,6 +267,7 @@ def _check_hooks(settings: Settings, origins: Mapping[str, str], warn: Callable[
 
 # Loaded by those who set something about the http router.
 _GATEWAYS = "uwsgi_deploy.config.gateways"
+_ROUTERS = "uwsgi_deploy.config.routers"
 
 # Loaded by those who mount something only.
 _MOUNTS = "uwsgi_deploy.config.mounts"
@@ -451,7 +455,7 @@ def _check_cheaper(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def require_socket(settings: Settings) -> None:
     """A server without an address serves nobody: uWSGI's most frequent first message, with a way out."""
-    if not (any(settings.sockets.addresses.values()) or settings.gateway.listen):
+    if not (any(settings.sockets.addresses.values()) or settings.routers):
         raise ConfigError(
             "configuration",
             "the -s/--socket option is missing: there is no address to listen on",

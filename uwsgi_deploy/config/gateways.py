@@ -45,7 +45,7 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
     if not gateway.listen:
         for field in dataclasses.fields(gateway):
             name = _name(field.name)
-            if name in origins:
+            if name in origins and not (name == "force-gateway" and settings.routers):
                 instead = INSTEAD.get(name) if any(settings.sockets.spoken_on(Protocol.HTTP)) else None
                 more = f": {instead}" if instead else ""
                 warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router{more}")
@@ -67,7 +67,6 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
         raise refuse(ways[1], f"and '{ways[0]}' contradict each other", hint="a request has one way to a server")
     _check_own_socket(settings, gateway, refuse, is_set="http-use-socket" in origins)
     _check_proxies(settings, refuse)
-    _check_alone(settings, origins, warn, refuse)
     if not (gateway.has_servers or gateway.http_use_socket):
         for name in map(_name, ABOUT_SERVERS):
             if name in origins:
@@ -118,25 +117,3 @@ def _is_ip_address(text: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_alone(
-    settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None], refuse: Callable[..., ConfigError]
-) -> None:
-    """A router whose servers are elsewhere has no workers, and may do without a master."""
-    gateway = settings.gateway
-    if gateway.force_gateway:
-        if settings.has_workers:
-            raise refuse("force-gateway", "is for a router without workers", hint="name servers with http-to")
-        if settings.workers.master:
-            warn(f"{origins.get('force-gateway', BUILT_IN)}: 'force-gateway' has no effect with a master")
-        elif gateway.http_processes > 1:
-            raise refuse("http-processes", "must be 1 with 'force-gateway'", hint="more processes need a master")
-    if settings.has_workers:
-        return
-    for name in ("cheaper", "cheap", "idle"):
-        if getattr(settings.cheaper, name):
-            raise refuse(name, "is about workers, and a router whose servers are elsewhere has none")
-    for name in ("module", "wsgi-file", "mount"):
-        if name in origins:
-            warn(f"{origins[name]}: '{name}' is not loaded: with servers elsewhere and no socket there are no workers")

@@ -28,9 +28,13 @@ NOT_YET: Mapping[str, str] = {
     "the http router": """
         http-manage-source http-manage-rtsp http-path-info-no-decode-slashes""",
     "more routers": """
-        fastrouter fastrouter-to fastrouter-subscription-server fastrouter-use-cache fastrouter-use-pattern
-        fastrouter-use-base fastrouter-fallback fastrouter-timeout fastrouter-stats fastrouter-processes
-        rawrouter""",
+        fastrouter-subscription-server fastrouter-subscription-slot fastrouter-subscription-use-regexp
+        fastrouter-use-cache fastrouter-use-code-string fastrouter-use-socket fastrouter-zerg fastrouter-cheap
+        fastrouter-uid fastrouter-gid fastrouter-resubscribe fastrouter-resubscribe-bind fastrouter-post-buffering
+        fastrouter-post-buffering-dir fastrouter-force-key fastrouter-max-retries fastrouter-defer-connect-timeout
+        fastrouter-emperor-socket rawrouter-subscription-server rawrouter-subscription-slot rawrouter-use-cache
+        rawrouter-use-pattern rawrouter-use-base rawrouter-use-code-string rawrouter-use-socket rawrouter-zerg
+        rawrouter-cheap rawrouter-max-retries rawrouter-xclient""",
     "more protocols and sockets": """
         tcp-fast-open-client zerg zerg-fallback zerg-server zerg-pool zergpool
         safe-fd fd-safe remap-modifier allowed-modifiers""",
@@ -172,6 +176,8 @@ _FOR_PYTHON = AlwaysSo("every request is for the Python application", takes_valu
 _TICKETS = AlwaysSo("TLS sessions are resumed by tickets that all workers understand, always", takes_value=True)
 _CHUNKED_INPUT = AlwaysSo("chunked request bodies are decoded, and applications find their length, always")
 
+_EVENTS = AlwaysSo("the router takes as many events at once as there are", takes_value=True)
+
 ALWAYS_SO: Mapping[str, AlwaysSo] = {
     **dict.fromkeys(
         words(
@@ -185,7 +191,11 @@ ALWAYS_SO: Mapping[str, AlwaysSo] = {
     "wsgi-manage-chunked-input": _CHUNKED_INPUT,
     "http-chunked-input": _CHUNKED_INPUT,
     "http-raw-body": _CHUNKED_INPUT,
-    "http-events": AlwaysSo("the router takes as many events at once as there are", takes_value=True),
+    "http-events": _EVENTS,
+    "fastrouter-events": _EVENTS,
+    "rawrouter-events": _EVENTS,
+    "fastrouter-buffer-size": AlwaysSo("a packet may have all the 65,535 bytes of its format", takes_value=True),
+    "rawrouter-buffer-size": AlwaysSo("buffers grow with what there is to be kept", takes_value=True),
     "http-auto-chunked": AlwaysSo("responses without a length are chunked for HTTP/1.1 clients, always"),
     "ssl-verbose": AlwaysSo("why a TLS client was refused is logged, always"),
     "ssl-sessions-use-cache": _TICKETS,

@@ -52,3 +52,5 @@ def _places(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Sections with their options that name addresses to listen on."""
     yield "sockets", tuple(settings.sockets.addresses)
     yield "gateway", ("http", "https", "http-to-https")
+    yield "fastrouter", ("fastrouter",)
+    yield "rawrouter", ("rawrouter",)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from errno import EAGAIN
 from typing import Any
 
+from uwsgi_deploy.config.servers import parse_server
 from uwsgi_deploy.errors import ConfigError
 from uwsgi_deploy.gateway.upstream import Target
 from uwsgi_deploy.net.address import InheritedAddress, TcpAddress, parse_address
@@ -78,6 +79,12 @@ def _is_name(text: str) -> bool:
     return isinstance(address, TcpAddress) and not address.is_ipv6 and address.host.strip("0123456789.") != ""
 
 
+def backend_of(text: str, option: str, speaks: Protocol) -> Backend:
+    """The server that an option's text means. Raises ConfigError."""
+    server = parse_server(text, option)
+    return Backend(server.address, speaks, server.weight)
+
+
 def targets_of(text: str) -> Iterator[Target]:
     """What an address text means to connect(2). Raises OSError for a name without an address, ConfigError."""
     address = parse_address(text)
@@ -131,7 +138,8 @@ def _least_busy(backends: Iterable[Backend]) -> Backend | None:
 
 
 class KeyedBalancer(Balancer):
-    """The Host field says which server (http-use-base, http-use-pattern); fallbacks for what it does not lead to."""
+    """The Host field says which server (http-use-base, http-use-pattern), or another key; fallbacks for what
+    it does not lead to. fold: what makes keys alike that mean the same."""
 
     def __init__(
         self,
@@ -140,14 +148,15 @@ class KeyedBalancer(Balancer):
         fallbacks: Sequence[Backend],
         *,
         gracetime: float,
+        fold: Callable[[str], str] = str.lower,
     ) -> None:
         super().__init__((), fallbacks, gracetime=gracetime)
-        self._address_of, self._make = address_of, make
+        self._address_of, self._make, self._fold = address_of, make, fold
         self._by_host: dict[str, Backend] = {}
 
     def choose(self, host: str, tried: Sequence[Backend], now: float) -> Backend | None:
         """See `Balancer.choose`."""
-        if not tried and (backend := self._find(host.lower())) is not None:
+        if not tried and (backend := self._find(self._fold(host))) is not None:
             return backend
         return super().choose(host, tried, now)
 

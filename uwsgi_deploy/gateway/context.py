@@ -10,9 +10,10 @@ from uwsgi_deploy.net.listener import Listener
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """One process of the http router; made by `master`, used by `entry.run_gateway`.
+    """One process of a router; made by `master`, used by `entry.run_gateway`.
 
-    number: which of the router's processes it is, from 1 on. listeners: where its clients connect, non-blocking.
+    kind: of the router, `http`, `fastrouter` or `rawrouter`.
+    number: which of its processes it is, from 1 on. listeners: where its clients connect, non-blocking.
     local: the address, good in this process only, of the socket on which this server's own workers hear
     (`Protocol.ROUTED`); None when all servers are elsewhere. alone: whether nobody but this process has requests for
     these workers. servers: addresses of other servers, as `net.address` reads them, those of `http-to` or of
@@ -31,8 +32,9 @@ class GatewayContext:
     stats: Listener | None = None
     ready: int = -1
     master_pid: int = 0
+    kind: str = "http"
 
     @property
     def name(self) -> str:
         """What the process is called in titles and in the log."""
-        return f"uWSGI http {self.number}"
+        return f"uWSGI {self.kind} {self.number}"

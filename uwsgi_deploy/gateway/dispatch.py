@@ -10,7 +10,7 @@ from typing import Protocol
 
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.gateway.backends import Backend, Balancer
-from uwsgi_deploy.gateway.exchange import Exchange
+from uwsgi_deploy.gateway.passage import Passage
 from uwsgi_deploy.gateway.upstream import Upstream, is_shortage
 
 # Servers that are asked for one request at most.
@@ -30,22 +30,22 @@ class Dispatcher(Protocol):
     def waiting(self) -> int:
         """Requests that no server has time for."""
 
-    def assign(self, exchange: Exchange) -> None:
+    def assign(self, exchange: Passage) -> None:
         """Give the request a connection, now or later, or fail it."""
 
     def leave(self, upstream: Upstream, *, reusable: bool) -> None:
         """Its request is over. reusable: the server would take another one."""
 
-    def withdraw(self, exchange: Exchange) -> None:
+    def withdraw(self, exchange: Passage) -> None:
         """It does not wait for a connection any more."""
 
     def greeted(self, upstream: Upstream) -> None:
         """It is known which worker is at the other end."""
 
-    def unreachable(self, exchange: Exchange, backend: Backend, error: OSError) -> None:
+    def unreachable(self, exchange: Passage, backend: Backend, error: OSError) -> None:
         """The connection that was being made for it failed."""
 
-    def tries_again(self, exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
+    def tries_again(self, exchange: Passage, upstream: Upstream, error: OSError | None) -> bool:
         """The connection broke before an answer: whether the request has been given to another one."""
 
     def idle_event(self, upstream: Upstream) -> None:
@@ -63,18 +63,18 @@ class Separate:
     ) -> None:
         self._balancer, self._poller, self._hear, self._forget = balancer, poller, hear, forget
         self._complain = complain
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[Passage] = deque()
 
     @property
     def waiting(self) -> int:
         """See `Dispatcher`."""
         return len(self._waiting)
 
-    def assign(self, exchange: Exchange) -> None:
+    def assign(self, exchange: Passage) -> None:
         """See `Dispatcher`."""
         self._assign(exchange, None)
 
-    def _assign(self, exchange: Exchange, error: OSError | None) -> None:
+    def _assign(self, exchange: Passage, error: OSError | None) -> None:
         while True:
             now = monotonic()
             tried = exchange.tried
@@ -111,7 +111,7 @@ class Separate:
         upstream.close()
         self.sweep()
 
-    def withdraw(self, exchange: Exchange) -> None:
+    def withdraw(self, exchange: Passage) -> None:
         """See `Dispatcher`."""
         if exchange in self._waiting:
             self._waiting.remove(exchange)
@@ -119,12 +119,12 @@ class Separate:
     def greeted(self, upstream: Upstream) -> None:
         """See `Dispatcher`."""
 
-    def unreachable(self, exchange: Exchange, backend: Backend, error: OSError) -> None:
+    def unreachable(self, exchange: Passage, backend: Backend, error: OSError) -> None:
         """See `Dispatcher`."""
         self._failed(backend, error, monotonic())
         self._assign(exchange, error)
 
-    def tries_again(self, exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
+    def tries_again(self, exchange: Passage, upstream: Upstream, error: OSError | None) -> bool:
         """See `Dispatcher`. Another server is asked only when it does no harm that the first may have acted on it."""
         if not was_unread(exchange, upstream, error):
             if not exchange.is_idempotent or upstream.backend.is_local:
@@ -138,7 +138,7 @@ class Separate:
         self._assign(exchange, error)
         return True
 
-    def _again(self, exchange: Exchange) -> None:
+    def _again(self, exchange: Passage) -> None:
         """Once more to this server's own workers, of whom another one accepts."""
         tried, exchange.tried = exchange.tried, []
         self._assign(exchange, None)
@@ -166,7 +166,7 @@ def connect(poller: epoll, backend: Backend, now: float) -> Upstream:
     return Upstream(poller, backend, backend.target(now))
 
 
-def was_unread(exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
+def was_unread(exchange: Passage, upstream: Upstream, error: OSError | None) -> bool:
     """Whether the worker of this server certainly did not act on the request.
 
     A Unix socket that is closed with unread bytes in it resets the connection, and one that was closed before all was
@@ -177,7 +177,7 @@ def was_unread(exchange: Exchange, upstream: Upstream, error: OSError | None) ->
     return isinstance(error, (ConnectionResetError, BrokenPipeError)) and exchange.router.workers_wait_for_bodies
 
 
-def _nobody(exchange: Exchange, error: OSError | None) -> None:
+def _nobody(exchange: Passage, error: OSError | None) -> None:
     if isinstance(error, TimeoutError):
         timeout = exchange.router.connect_timeout
         exchange.fail(ProtocolError(504, f"no connection to a server within {timeout:g} s"))

@@ -13,11 +13,12 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from uwsgi_deploy.config.servers import parse_server
 from uwsgi_deploy.gateway import clients
-from uwsgi_deploy.gateway.backends import Backend, Balancer, KeyedBalancer
+from uwsgi_deploy.gateway.backends import Backend, Balancer, KeyedBalancer, backend_of
 from uwsgi_deploy.gateway.context import GatewayContext
-from uwsgi_deploy.gateway.dispatch import Separate
+from uwsgi_deploy.gateway.dispatch import Dispatcher, Separate
+from uwsgi_deploy.gateway.keys import address_for
+from uwsgi_deploy.gateway.parts import ROOM, SHARE, Parts
 from uwsgi_deploy.gateway.pool import Pool
 from uwsgi_deploy.gateway.reactor import GatewayReactor
 from uwsgi_deploy.gateway.router import Router, Rules
@@ -26,9 +27,7 @@ from uwsgi_deploy.process.exit_codes import ExitCode
 from uwsgi_deploy.types import Protocol
 
 # Loaded where they are asked for.
-_STATS, _TEMPORARY = "uwsgi_deploy.gateway.stats", "tempfile"
-# Clients that are accepted in one round: alone, and where other router processes take some.
-_ROOM, _SHARE = 256, 4
+_STATS, _TEMPORARY, _STREAMS = "uwsgi_deploy.gateway.stats", "tempfile", "uwsgi_deploy.gateway.streams"
 # How long a process stays whose master has died, at most. Seconds.
 _MERCY = 60.0
 
@@ -39,53 +38,55 @@ def run_gateway(context: GatewayContext) -> int:
     SIGTERM and SIGINT: serve who has connected, then leave. SIGHUP: a successor listens on the same sockets, leave what
     is in their queues to it. SIGQUIT: leave at once. SIGWINCH: the log may have been moved.
     """
-    return _Gateway(context).run()
+    parts = _http_parts(context) if context.kind == "http" else import_module(_STREAMS).parts_of(context)
+    return _Gateway(context, parts).run()
+
+
+def _http_parts(context: GatewayContext) -> Parts:
+    settings = context.settings
+    gateway = settings.gateway
+    if gateway.http_post_buffering_dir:
+        files: Any = import_module(_TEMPORARY)
+        files.tempdir = gateway.http_post_buffering_dir
+    reactor = GatewayReactor(
+        [clients.endpoint_of(listener, settings) for listener in context.listeners],
+        clients.limits_of(settings),
+        room=ROOM if gateway.http_processes == 1 else SHARE,
+        longest_wait=gateway.http_harakiri / 3 if gateway.http_harakiri else -1.0,
+        on_refused=lambda connection, error: router.on_refused(connection, error),
+        on_gone=lambda _environ: router.client_gone(),
+    )
+    rules = Rules(
+        timeout=gateway.http_timeout,
+        connect_timeout=gateway.http_connect_timeout or gateway.http_timeout,
+        auto_gzip=gateway.http_auto_gzip,
+        as_host=gateway.http_server_name_as_http_host,
+        modifier1=gateway.http_modifier1,
+        modifier2=gateway.http_modifier2,
+        quiet=gateway.http_quiet,
+        workers_wait_for_bodies=settings.http.post_buffering > 0,
+    )
+    router = Router(reactor, rules, log)
+    balancer = _balancer_of(context)
+    for backend in balancer.all():
+        backend.look_up(monotonic())
+    heard = (reactor.poller, reactor.hear_server, reactor.forget_server)
+    dispatcher: Dispatcher
+    if context.local is not None and context.alone:
+        (backend,) = balancer.backends
+        dispatcher = Pool(backend, *heard, cores=settings.cores)
+    else:
+        dispatcher = Separate(balancer, *heard, router.server_trouble)
+    reactor.dispatcher = router.dispatcher = dispatcher
+    return Parts(reactor, router, balancer, dispatcher, clients.keeps_alive(settings), gateway.http_harakiri)
 
 
 class _Gateway:
-    def __init__(self, context: GatewayContext) -> None:
-        self._context, settings = context, context.settings
-        gateway = settings.gateway
-        if gateway.http_post_buffering_dir:
-            files: Any = import_module(_TEMPORARY)
-            files.tempdir = gateway.http_post_buffering_dir
-        self._harakiri = gateway.http_harakiri
+    def __init__(self, context: GatewayContext, parts: Parts) -> None:
+        self._context = context
+        self._reactor, self._router, self._balancer, self._dispatcher, self._keeps_alive, self._harakiri = parts
         self._arm_at = 0.0
         self._stopping = False
-        self._keeps_alive = clients.keeps_alive(settings)
-        self._reactor = reactor = GatewayReactor(
-            [
-                *(clients.endpoint_of(listener, settings) for listener in context.listeners),
-            ],
-            clients.limits_of(settings),
-            room=_ROOM if gateway.http_processes == 1 else _SHARE,
-            longest_wait=self._harakiri / 3 if self._harakiri else -1.0,
-            on_refused=lambda connection, error: self._router.on_refused(connection, error),
-            on_gone=lambda _environ: self._router.client_gone(),
-        )
-        rules = Rules(
-            timeout=gateway.http_timeout,
-            connect_timeout=gateway.http_connect_timeout or gateway.http_timeout,
-            auto_gzip=gateway.http_auto_gzip,
-            as_host=gateway.http_server_name_as_http_host,
-            modifier1=gateway.http_modifier1,
-            modifier2=gateway.http_modifier2,
-            quiet=gateway.http_quiet,
-            workers_wait_for_bodies=settings.http.post_buffering > 0,
-        )
-        self._router = Router(reactor, rules, log)
-        self._balancer = _balancer_of(context)
-        for backend in self._balancer.all():
-            backend.look_up(monotonic())
-        reactor.dispatcher = self._router.dispatcher = self._dispatcher = self._make_dispatcher()
-
-    def _make_dispatcher(self) -> Separate | Pool:
-        context, reactor = self._context, self._reactor
-        heard = (reactor.poller, reactor.hear_server, reactor.forget_server)
-        if context.local is not None and context.alone:
-            (backend,) = self._balancer.backends
-            return Pool(backend, *heard, cores=context.settings.cores)
-        return Separate(self._balancer, *heard, self._router.server_trouble)
 
     def run(self) -> int:
         """See `run_gateway`."""
@@ -128,7 +129,8 @@ class _Gateway:
         names = [one.name for one in context.listeners]
         waiting = self._dispatcher.waiting
         stats = import_module(_STATS)
-        stats.serve(listener.socket, self._reactor, stats.snapshot(self._router, names, self._balancer.all(), waiting))
+        document = stats.snapshot(context.kind, self._router, names, self._balancer.all(), waiting)
+        stats.serve(listener.socket, self._reactor, document)
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
@@ -165,26 +167,17 @@ def _balancer_of(context: GatewayContext) -> Balancer:
     gateway = context.settings.gateway
     grace = gateway.http_gracetime
     elsewhere = Protocol.HTTP if gateway.http_backend_http else Protocol.UWSGI
-    fallbacks = [_backend(text, "http-fallback", elsewhere) for text in gateway.http_fallback]
+    fallbacks = [backend_of(text, "http-fallback", elsewhere) for text in gateway.http_fallback]
     if context.local is not None:
         return Balancer([Backend(context.local, Protocol.ROUTED, is_local=True)], fallbacks, gracetime=grace)
     if not context.servers and (gateway.http_use_base or gateway.http_use_pattern):
         return KeyedBalancer(
-            partial(_address_for, gateway.http_use_base, gateway.http_use_pattern),
+            partial(address_for, gateway.http_use_base, gateway.http_use_pattern),
             lambda address: Backend(address, elsewhere),
             fallbacks,
             gracetime=grace,
         )
-    return Balancer([_backend(text, "http-to", elsewhere) for text in context.servers], fallbacks, gracetime=grace)
-
-
-def _backend(text: str, option: str, speaks: Protocol) -> Backend:
-    server = parse_server(text, option)
-    return Backend(server.address, speaks, server.weight)
-
-
-def _address_for(base: str, pattern: str, host: str) -> str:
-    return pattern.replace("%s", host) if pattern else base + host
+    return Balancer([backend_of(text, "http-to", elsewhere) for text in context.servers], fallbacks, gracetime=grace)
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -446,6 +446,11 @@ class Exchange:
         self.deadline = self.router.reactor.now + self.router.timeout
         self._read(to_end=True)
 
+    def router_leaves(self) -> None:
+        """What follows an upgrade may last for hours: its server finds the end of input."""
+        if self.pipe is not None:
+            self.pipe.end_input()
+
     def client_left(self) -> None:
         """Nobody waits for the answer."""
         self.router.withdraw(self)

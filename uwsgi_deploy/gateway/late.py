@@ -18,8 +18,10 @@ def needed(settings: Settings) -> Iterator[str]:
     """The modules, as these settings have it."""
     gateway, proxies = settings.gateway, settings.proxies
     yield "tempfile"  # for large request bodies
-    if gateway.http_stats:
+    if any(router.stats for router in settings.routers):
         yield "uwsgi_deploy.gateway.stats"
+    if any(router.kind != "http" for router in settings.routers):
+        yield "uwsgi_deploy.gateway.streams"
     if gateway.http_auto_gzip:
         yield from ("zlib", "uwsgi_deploy.protocol.selection")
     if gateway.http_stud_prefix:

@@ -19,7 +19,7 @@ from time import monotonic
 from uwsgi_deploy.errors import ProtocolError
 from uwsgi_deploy.gateway.backends import Backend
 from uwsgi_deploy.gateway.dispatch import Hear, connect, was_unread
-from uwsgi_deploy.gateway.exchange import Exchange
+from uwsgi_deploy.gateway.passage import Passage
 from uwsgi_deploy.gateway.upstream import Upstream, is_shortage
 
 # Between two looks for workers that are not known, while all that are known are busy. Seconds.
@@ -51,7 +51,7 @@ class Pool:
         self._cores = cores
         self._most_kept = min(cores, _MOST_KEPT) + _AHEAD
         self._workers: dict[int, _Worker] = {}
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[Passage] = deque()
         self._strangers = 0
         self._look_at = 0.0
 
@@ -60,7 +60,7 @@ class Pool:
         """See `Dispatcher`."""
         return len(self._waiting)
 
-    def assign(self, exchange: Exchange) -> None:
+    def assign(self, exchange: Passage) -> None:
         """See `Dispatcher`."""
         if not self._waiting and (worker := self._free()) is not None:
             self._give(worker, exchange)
@@ -86,7 +86,7 @@ class Pool:
     def _has_room(self, worker: _Worker) -> bool:
         return worker.busy < self._cores + min(worker.streak // _EARNED_BY, _AHEAD)
 
-    def _give(self, worker: _Worker, exchange: Exchange) -> None:
+    def _give(self, worker: _Worker, exchange: Passage) -> None:
         upstream = worker.idle.pop()
         upstream.is_ahead = worker.busy >= self._cores
         worker.busy += 1
@@ -159,16 +159,16 @@ class Pool:
         self._workers[upstream.pid].idle.remove(upstream)
         self._drop(upstream)
 
-    def withdraw(self, exchange: Exchange) -> None:
+    def withdraw(self, exchange: Passage) -> None:
         """See `Dispatcher`."""
         if exchange in self._waiting:
             self._waiting.remove(exchange)
 
-    def unreachable(self, exchange: Exchange, backend: Backend, error: OSError) -> None:  # noqa: ARG002
+    def unreachable(self, exchange: Passage, backend: Backend, error: OSError) -> None:  # noqa: ARG002
         """See `Dispatcher`. A Unix socket connects at once or not at all."""
         exchange.fail(_unreachable(error), retry_after=1)
 
-    def tries_again(self, exchange: Exchange, upstream: Upstream, error: OSError | None) -> bool:
+    def tries_again(self, exchange: Passage, upstream: Upstream, error: OSError | None) -> bool:
         """See `Dispatcher`.
 
         A request that a worker died of is not for the next one. One that was given to it ahead of time may not have

@@ -19,7 +19,7 @@ from uwsgi_deploy.net.reactor import Reactor
 
 if TYPE_CHECKING:
     from uwsgi_deploy.gateway.dispatch import Dispatcher
-    from uwsgi_deploy.gateway.exchange import Exchange
+    from uwsgi_deploy.gateway.passage import Passage
     from uwsgi_deploy.gateway.upstream import Upstream
 
 _GONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
@@ -49,15 +49,15 @@ class GatewayReactor(Reactor):
             limits,
             cores=room,
             accept_at_once=1,
-            wait=_never_wait,
+            wait=never_wait,
             on_refused=on_refused,
             on_gone=on_gone,
         )
         self.upstreams: dict[int, Upstream] = {}
-        self.exchanges: dict[int, Exchange] = {}
+        self.exchanges: dict[int, Passage] = {}
         self.has_waiting = False
         self._longest_wait = longest_wait
-        self._again: list[Exchange] = []
+        self._again: list[Passage] = []
 
     @property
     def poller(self) -> epoll:
@@ -66,7 +66,7 @@ class GatewayReactor(Reactor):
 
     # -- owners --------------------------------------------------------------------------------------------------------
 
-    def hear_client(self, exchange: Exchange) -> None:
+    def hear_client(self, exchange: Passage) -> None:
         """Its client's connection is the exchange's until it is released."""
         connection = exchange.connection
         self.exchanges[connection.fd] = exchange
@@ -84,7 +84,7 @@ class GatewayReactor(Reactor):
         """Close the connections of clients that have nothing under way: their descriptors are needed."""
         self._close_idle()
 
-    def look_again(self, exchange: Exchange) -> None:
+    def look_again(self, exchange: Passage) -> None:
         """The exchange has more to do, once the others had their turn."""
         if exchange not in self._again:
             self._again.append(exchange)
@@ -172,15 +172,14 @@ class GatewayReactor(Reactor):
     # -- leaving -------------------------------------------------------------------------------------------------------
 
     def _start_draining(self, *, backlog: bool) -> None:
-        """See `Reactor`. Conversations after an upgrade may last for hours: their servers find the end of input."""
+        """See `Reactor`. Conversations may last for hours: each is told."""
         super()._start_draining(backlog=backlog)
         for exchange in list(self.exchanges.values()):
-            if exchange.pipe is not None:
-                exchange.pipe.end_input()
+            exchange.router_leaves()
 
     def adopt(self, fd: int, whole: bytes) -> None:
         """Answer a connection that was accepted elsewhere, and end it: `whole` is all that it gets."""
-        connection = Connection(fd, _NO_CODEC, None, send_timeout=self._limits.send_timeout, wait=_never_wait)
+        connection = Connection(fd, NO_CODEC, None, send_timeout=self._limits.send_timeout, wait=never_wait)
         connection.state, connection.environ = BUSY, {}
         self.connections[fd] = connection
         try:
@@ -198,9 +197,9 @@ class _NoCodec:
         """See `Codec`."""
 
 
-_NO_CODEC = _NoCodec()
+NO_CODEC = _NoCodec()
 
 
-def _never_wait(_fd: int, _events: int, _timeout: float) -> bool:
+def never_wait(_fd: int, _events: int, _timeout: float) -> bool:
     """Nobody here may wait for a single descriptor."""
     raise BlockingIOError(os.strerror(11))

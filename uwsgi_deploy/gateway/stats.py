@@ -1,4 +1,4 @@
-"""What a router tells of itself on `http-stats`: uWSGI's keys, and what else is known of its servers, as JSON."""
+"""What a router tells of itself on `http-stats` and its like, as JSON: uWSGI's keys, and what else is known."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from time import monotonic
 from typing import Any
 
 from uwsgi_deploy.gateway.backends import Backend, describe
+from uwsgi_deploy.gateway.parts import Forwarder
 from uwsgi_deploy.gateway.reactor import GatewayReactor
-from uwsgi_deploy.gateway.router import Router
 
 # The uWSGI whose keys these are.
 _VERSION = "2.0.31"
 
 
-def snapshot(router: Router, names: Iterable[str], backends: Iterable[Backend], waiting: int) -> dict[str, Any]:
-    """The state of this process. names: of its listeners. waiting: requests that no server has time for."""
+def snapshot(
+    kind: str, router: Forwarder, names: Iterable[str], backends: Iterable[Backend], waiting: int
+) -> dict[str, Any]:
+    """The state of this process. kind: of the router. names: of its listeners. waiting: requests that no server has
+    time for."""
     now = monotonic()
     return {
         "version": _VERSION,
@@ -27,7 +30,7 @@ def snapshot(router: Router, names: Iterable[str], backends: Iterable[Backend], 
         "gid": os.getgid(),
         "cwd": os.getcwd(),
         "active_sessions": len(router.reactor.exchanges),
-        "http": list(names),
+        kind: list(names),
         "static_nodes": [describe(backend, now) for backend in backends],
         "subscriptions": [],
         "cheap": 0,

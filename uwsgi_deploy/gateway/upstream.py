@@ -1,10 +1,11 @@
-"""A connection to a server: connects, sends and reads without waiting. It decides nothing; its `Exchange` does."""
+"""A connection to a server: connects, sends and reads without waiting. Its `Exchange` or `Stream` decides."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
+import struct
 from collections import deque
 from io import BytesIO
 from os import close
@@ -17,7 +18,7 @@ from uwsgi_deploy.types import Protocol
 
 if TYPE_CHECKING:
     from uwsgi_deploy.gateway.backends import Backend
-    from uwsgi_deploy.gateway.exchange import Exchange
+    from uwsgi_deploy.gateway.passage import Passage
 
 # Family and address, as socket(2) and connect(2) want them.
 Target: TypeAlias = tuple[int, Any]
@@ -27,6 +28,7 @@ _COPY_LIMIT = 65536
 _FAIR_SHARE = 4 << 20
 _READING = EPOLLIN | EPOLLRDHUP | EPOLLET
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN})
 
 
@@ -63,7 +65,7 @@ class Upstream:
     def __init__(self, poller: epoll, backend: Backend, target: Target) -> None:
         """Raises OSError; see `is_shortage`."""
         self._epoll, self.backend = poller, backend
-        self.exchange: Exchange | None = None
+        self.exchange: Passage | None = None
         self.since, self.is_ahead = 0.0, False
         self.outbox: deque[bytes | memoryview | FileSlice] = deque()
         self.pid, self.is_reused, self.keeps = 0, False, True
@@ -153,6 +155,12 @@ class Upstream:
             peer.shutdown(socket.SHUT_WR)
         finally:
             peer.detach()
+
+    def prepare_reset(self) -> None:
+        """Make the close a reset."""
+        peer = socket.socket(fileno=self.fd)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        peer.detach()
 
     def drop_output(self) -> None:
         """Forget what is still to be sent."""

@@ -93,7 +93,7 @@ def only_worker(pid: int, cores: int) -> str:
 
 
 def router_ready(processes: int) -> str:
-    """The http router accepts connections, and has no workers of its own."""
+    """Routers accept connections, and there are no workers of their own."""
     what = "1 process accepts" if processes == 1 else f"{processes} processes accept"
     return f"*** uwsgi-deploy is ready: {what} requests for other servers ***"
 

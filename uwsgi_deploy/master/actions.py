@@ -251,9 +251,10 @@ class KillDaemon:
 
 @dataclass(frozen=True, slots=True)
 class StartGateway:
-    """Start a process of the http router with this number."""
+    """Start a process of this router with this number."""
 
     number: int
+    kind: str = "http"
 
 
 @dataclass(frozen=True, slots=True)

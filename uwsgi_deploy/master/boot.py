@@ -64,7 +64,7 @@ from uwsgi_deploy.worker.template import Serve, load
 from uwsgi_deploy.worker.worker import WorkerContext, run_worker
 from uwsgi_deploy.wsgi.loader import check_application
 
-# Loaded where there is an http router, or processes of a former image's.
+# Loaded where there is a router, or processes of a former image's.
 GATEWAYS, KEEPER = "uwsgi_deploy.master.gateway_sockets", "uwsgi_deploy.master.gateway_keeper"
 # Where Python callers' settings come from, for messages; `cli` has checked its own with better origins already.
 ORIGINS = dict.fromkeys(("processes", "threads", "env", "master"), "settings")
@@ -213,7 +213,7 @@ def _run(
                 settings, who, vacuum, hook_runner, adoption, is_checked=start.image is not None
             )
             gateway = None
-            if settings.gateway.listen or adoption.keepsake("gateways"):
+            if settings.routers or adoption.keepsake("gateways"):
                 gateway = import_module(GATEWAYS).open_gateway_sockets(settings, listeners, adoption, vacuum)
                 listeners = gateway.for_workers
             touched = dict(adoption.keepsake(TOUCHED) or {})
@@ -297,8 +297,8 @@ def _check(settings: Settings, *, again: bool) -> Identity:
     again: this process, or the one that it checks for, has done already what only root may do.
     """
     require_socket(settings)
-    check_addresses(settings.sockets, settings.gateway.addresses)
-    if settings.gateway.listen:
+    check_addresses(settings.sockets, settings.router_addresses)
+    if settings.routers:
         import_module(GATEWAYS).check_gateways(settings)
     application = settings.application
     jail = "" if again else settings.identity.chroot
@@ -385,7 +385,7 @@ def _open_everything(
         warn=log,
         activated=activated_sockets(os.environ, os.getpid()),
         former=adoption.listeners,
-        routed=settings.gateway.addresses,
+        routed=settings.router_addresses,
     )
     vacuum.add_listeners(listeners)
     _log_lines(listener.describe() for listener in listeners)

@@ -49,7 +49,7 @@ def code_directories() -> tuple[str, str]:
 def import_in_time(who: Identity, settings: Settings) -> None:
     """As root, before becoming `who`: import what could not be imported later."""
     tls = TLS if settings.speaks_tls else ()
-    router = ROUTER if settings.gateway.listen else ()
+    router = ROUTER if settings.routers else ()
     if who.uid and any(is_closed_to(who, directory) for directory in code_directories()):
         for name in (*LATE, *tls, *router):
             import_module(name)

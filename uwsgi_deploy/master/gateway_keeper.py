@@ -48,7 +48,7 @@ class GatewayKeeper:
     def steps(self) -> dict[type[Action], Callable[[Any, float], None]]:
         """What performs which action, at an instant."""
         return {
-            StartGateway: lambda action, now: self._start(self._slot(action.number), now),
+            StartGateway: lambda action, now: self._start(self._slot(action.kind, action.number), now),
             TellGateway: self._tell,
             KillGateway: self._kill,
         }
@@ -58,8 +58,8 @@ class GatewayKeeper:
         adopt_gateways(self._fleet.gateways, adoption.keepsake(KEEPSAKE) or ())
         reexecution.keep(KEEPSAKE, lambda: (to_rows(self._fleet.gateways), ()))
 
-    def _slot(self, number: int) -> GatewaySlot:
-        return next(slot for slot in self._fleet.gateways if slot.number == number)
+    def _slot(self, kind: str, number: int) -> GatewaySlot:
+        return next(slot for slot in self._fleet.gateways if (slot.kind, slot.number) == (kind, number))
 
     def _process(self, pid: int) -> GatewayProcess | None:
         return next((one for slot in self._fleet.gateways for one in slot.processes if one.pid == pid), None)
@@ -69,9 +69,9 @@ class GatewayKeeper:
     def _start(self, slot: GatewaySlot, now: float) -> None:
         waits, ready = os.pipe2(os.O_CLOEXEC)
         try:
-            pid = fork_child(self._body(slot.number, ready, (waits, *self._private())))
+            pid = fork_child(self._body(slot, ready, (waits, *self._private())))
         except OSError as error:
-            log(f"*** cannot fork uWSGI http {slot.number}: {error.strerror}; trying again in a second ***")
+            log(f"*** cannot fork {slot.name}: {error.strerror}; trying again in a second ***")
             slot.not_before = now + 1.0
             os.close(waits)
             return
@@ -81,7 +81,7 @@ class GatewayKeeper:
         self._observer.watch(waits, partial(self._hear, slot, process))
         slot.processes.append(process)
         slot.spawned += 1
-        log(f"{'spawned' if slot.spawned == 1 else 'respawned'} uWSGI http {slot.number} (pid: {pid})")
+        log(f"{'spawned' if slot.spawned == 1 else 'respawned'} {slot.name} (pid: {pid})")
 
     def _private(self) -> tuple[int, ...]:
         """What a gateway has no business with: the master's own, and what only workers accept from."""
@@ -95,20 +95,23 @@ class GatewayKeeper:
         }
         return tuple(descriptors.difference(() if resources.gateway is None else resources.gateway.descriptors))
 
-    def _body(self, number: int, ready: int, private: tuple[int, ...]) -> Callable[[], int]:
+    def _body(self, slot: GatewaySlot, ready: int, private: tuple[int, ...]) -> Callable[[], int]:
         resources = self._resources
         settings, sockets = resources.settings, resources.gateway
         assert sockets is not None  # else there would be no slot
+        listeners, stats = sockets.of(slot.kind)
+        is_http = slot.kind == "http"
         context = GatewayContext(
             settings,
-            number,
-            sockets.listeners,
-            local=sockets.local,
+            slot.number,
+            listeners,
+            local=sockets.local if is_http else None,
             alone=settings.gateway.http_processes == 1 and len(resources.listeners) == 1,
-            servers=sockets.servers,
-            stats=sockets.stats if number == 1 else None,
+            servers=sockets.servers if is_http else (),
+            stats=stats if slot.number == 1 else None,
             ready=ready,
             master_pid=os.getpid(),
+            kind=slot.kind,
         )
         gc.collect()
         gc.freeze()  # what the master has is garbage to nobody: gateways share it
@@ -181,7 +184,7 @@ class GatewayKeeper:
         if not slot.wanted and not slot.processes:
             self._fleet.gateways.remove(slot)
         if process.told or self._fleet.stop is not None:
-            log(f"uWSGI http {slot.number} (pid: {process.pid}) buried")
+            log(f"{slot.name} (pid: {process.pid}) buried")
             return True
         self._note_failure(slot, process, ended, now)
         return True
@@ -192,8 +195,9 @@ class GatewayKeeper:
         killed = ended.signal == signal.SIGKILL
         slot.failures = failures_after(slot.failures, now - process.born, served=served, killed=killed)
         slot.not_before = now + pause_after(slot.failures, served=served, killed=killed)
-        name = f"uWSGI http {slot.number}"
-        if ended.signal == signal.SIGALRM and self._resources.settings.gateway.http_harakiri:
+        name = slot.name
+        has_harakiri = any(one.harakiri for one in self._resources.settings.routers if one.kind == slot.kind)
+        if ended.signal == signal.SIGALRM and has_harakiri:
             log(f"*** HARAKIRI ON GATEWAY {name} (pid: {process.pid}) ***")
         elif ended.signal or ended.code:
             log(f"DAMN ! {name} (pid: {process.pid}) died, {ended.describe()} :( trying respawn ...")
@@ -210,11 +214,11 @@ class GatewayKeeper:
                 fleet.begin_stop(now, error=ServerError(f"{verdict}: the server cannot start"))
 
 
-def _become_user(settings: Settings) -> None:
+def _become_user(context: GatewayContext) -> None:
     """The user of gateways, who may not be able to read the code: what they load later is loaded before."""
-    who = identity_of_gateways(settings)
+    who = identity_of_gateways(context.settings, context.kind)
     if who.uid and not os.geteuid():
-        import_in_time(settings)
+        import_in_time(context.settings)
     for line in identity.assume(who):
         log(line)
 
@@ -223,7 +227,7 @@ def live_as_gateway(context: GatewayContext) -> int:
     """From the fork to the exit of a gateway."""
     settings = context.settings
     try:
-        _become_user(settings)
+        _become_user(context)
     except ServerError as error:
         log(str(error))
         return ExitCode.FAILED
@@ -241,15 +245,17 @@ def live_as_gateway(context: GatewayContext) -> int:
 
 def route_alone(settings: Settings, sockets: GatewaySockets, notifier: Notifier | None, milestones: Milestones) -> int:
     """Without a master this process is the router, and the only one (force-gateway)."""
-    context = GatewayContext(settings, 1, sockets.listeners, servers=sockets.servers, stats=sockets.stats)
+    (router,) = settings.routers
+    listeners, stats = sockets.of(router.kind)
+    context = GatewayContext(settings, 1, listeners, servers=sockets.servers, stats=stats, kind=router.kind)
     try:
-        _become_user(settings)
+        _become_user(context)
         titles.set_title(settings.identity, context.name)
         milestones.loaded()
         log(f"spawned {context.name} (and the only) (pid: {os.getpid()})")
         milestones.ready()
         if notifier is not None:
-            notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=an http router serves, without a master")
+            notifier.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={context.name} serves, without a master")
         forget_manager(os.environ)
         code = run_gateway(context)
     except KeyboardInterrupt:

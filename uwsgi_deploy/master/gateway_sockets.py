@@ -1,4 +1,4 @@
-"""What the http router's processes are given: where clients connect, and the way to this server's own workers.
+"""What the processes of routers are given: where clients connect, and the way to this server's own workers.
 
 Loaded only where a router is configured.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from uwsgi_deploy.config.servers import parse_server
-from uwsgi_deploy.config.settings import IdentitySettings, Settings
+from uwsgi_deploy.config.settings import IdentitySettings, RouterPlan, Settings
 from uwsgi_deploy.errors import BindError, ConfigError
 from uwsgi_deploy.logs.setup import log
 from uwsgi_deploy.master.adoption import Adoption
@@ -28,10 +28,10 @@ PRIVATE = "(private)"  # the key of the listener, which has no address
 
 @dataclass(frozen=True, slots=True)
 class GatewaySockets:
-    """See the module. listeners: the router's. for_workers: all that workers accept from, `private` among them, which
-    only gateways reach: at the address `local`, with the descriptor `way` (-1 for none). servers: others to forward to.
-    stats: where the router's state is asked for. kept: for the next image, by which gateways reach a private socket of
-    this one or the former."""
+    """See the module. listeners: the routers'. for_workers: all that workers accept from, `private` among them, which
+    only gateways reach: at the address `local`, with the descriptor `way` (-1 for none). servers: others that the http
+    router forwards to. stats: where the state of a router is asked for. kept: for the next image, by which gateways
+    reach a private socket of this one or the former."""
 
     KEEPSAKE: ClassVar = "way to the private socket"
 
@@ -41,7 +41,7 @@ class GatewaySockets:
     private: tuple[Listener, ...] = ()
     local: str | None = None
     way: int = -1
-    stats: Listener | None = None
+    stats: tuple[Listener, ...] = ()
     kept: tuple[str, int] | None = None
 
     @property
@@ -52,7 +52,12 @@ class GatewaySockets:
     @property
     def listeners_and_stats(self) -> tuple[Listener, ...]:
         """All that gateways accept from."""
-        return self.listeners if self.stats is None else (*self.listeners, self.stats)
+        return (*self.listeners, *self.stats)
+
+    def of(self, kind: str) -> tuple[tuple[Listener, ...], Listener | None]:
+        """Where the clients of a router connect, and where its state is asked for."""
+        listeners = tuple(listener for listener in self.listeners if listener.routed == kind)
+        return listeners, next((listener for listener in self.stats if listener.routed == kind), None)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -65,27 +70,33 @@ class GatewaySockets:
 def open_gateway_sockets(
     settings: Settings, listeners: Sequence[Listener], adoption: Adoption, vacuum: Vacuum
 ) -> GatewaySockets:
-    """The router's part of `listeners`, all that were bound, and a socket for its workers, which `vacuum` closes.
+    """The routers' part of `listeners`, all that were bound, and a socket for its workers, which `vacuum` closes.
     BindError.
 
     adoption: what a former image left; it may be all there is, when the present settings have no router.
     """
     gateway = settings.gateway
     kept = adoption.keepsake(GatewaySockets.KEEPSAKE)
-    routed = [listener for listener in listeners if listener.routed]
+    routed = tuple(listener for listener in listeners if listener.routed)
     own = [listener for listener in listeners if not listener.routed]
-    stats = routed.pop() if routed and gateway.http_stats else None
+    stats = tuple(_stats_among(routed, router) for router in settings.routers if router.stats)
+    routed = tuple(listener for listener in routed if listener not in stats)
     if gateway.has_servers or not gateway.listen:
-        return GatewaySockets(tuple(routed), tuple(own), gateway.http_to, stats=stats, kept=kept)
+        return GatewaySockets(routed, tuple(own), gateway.http_to, stats=stats, kept=kept)
     if gateway.http_use_socket:
         server = reachable(own[int(gateway.http_use_socket)])
         log(f"the http router reaches the workers at {server}")
-        return GatewaySockets(tuple(routed), tuple(own), (server,), stats=stats, kept=kept)
+        return GatewaySockets(routed, tuple(own), (server,), stats=stats, kept=kept)
     private, local, way = _private(settings, len(own), adoption.listeners, kept)
     vacuum.add_listeners((private,))
     return GatewaySockets(
-        tuple(routed), (*own, private), (), private=(private,), local=local, way=way, stats=stats, kept=(local, way)
+        routed, (*own, private), (), private=(private,), local=local, way=way, stats=stats, kept=(local, way)
     )
+
+
+def _stats_among(routed: Sequence[Listener], router: RouterPlan) -> Listener:
+    """The last of its listeners (see `RouterPlan.addresses`)."""
+    return [listener for listener in routed if listener.routed == router.kind][-1]
 
 
 def _private(settings: Settings, index: int, former: Sequence[Listener], kept: Any) -> tuple[Listener, str, int]:
@@ -114,7 +125,15 @@ def _private(settings: Settings, index: int, former: Sequence[Listener], kept: A
 def check_gateways(settings: Settings) -> None:
     """ConfigError for what cannot work, before anything is opened."""
     gateway = settings.gateway
-    for option, addresses in (("http-to", gateway.http_to), ("http-fallback", gateway.http_fallback)):
+    fast, raw = settings.fastrouter, settings.rawrouter
+    for option, addresses in (
+        ("http-to", gateway.http_to),
+        ("http-fallback", gateway.http_fallback),
+        ("fastrouter-to", fast.fastrouter_to),
+        ("fastrouter-fallback", fast.fastrouter_fallback),
+        ("rawrouter-to", raw.rawrouter_to),
+        ("rawrouter-fallback", raw.rawrouter_fallback),
+    ):
         for text in addresses:
             if isinstance(parse_address(parse_server(text, option).address, option), InheritedAddress):
                 raise ConfigError(option, f"{text} is nothing to connect to")
@@ -134,13 +153,14 @@ def _check_identity(settings: Settings) -> None:
         raise ConfigError(option, "a master that became 'uid' cannot", hint="add master-as-root = true")
 
 
-def identity_of_gateways(settings: Settings) -> Identity:
-    """Whom gateways become: http-uid and http-gid; where the master stays root else what workers become.
+def identity_of_gateways(settings: Settings, kind: str = "http") -> Identity:
+    """Whom gateways become: http-uid and http-gid if they are the http router's; where the master stays root else what
+    workers become.
 
     ConfigError for names that mean nothing.
     """
     gateway, who = settings.gateway, settings.identity
-    if not (gateway.http_uid or gateway.http_gid):
+    if kind != "http" or not (gateway.http_uid or gateway.http_gid):
         return identity.resolve_identity(who) if identity.is_postponed(who) else Identity()
     if gateway.http_uid:
         identity.user_number(gateway.http_uid, "http-uid")

@@ -1,7 +1,7 @@
-"""The master's rows about gateways, the processes of the http router. The table; `policies.gateways` decides.
+"""The master's rows about gateways, the processes of the routers. The table; `policies.gateways` decides.
 
-Rows travel over a re-execution of the master (`to_rows`, `adopt_gateways`): a gateway is known by its number. Loaded
-only where a router is configured, or still runs.
+Rows travel over a re-execution of the master (`to_rows`, `adopt_gateways`): a gateway is known by its kind and number.
+Loaded only where a router is configured, or still runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GatewayProcess:
 
 @dataclass(slots=True)
 class GatewaySlot:
-    """A gateway's number. It has two processes while one replaces the other.
+    """A gateway: the kind of router and a number. It has two processes while one replaces the other.
 
     failures: ends soon after the start, in a row. spawned: processes so far. served: whether one was ever ready.
     wanted: whether the settings have this number.
@@ -55,6 +55,12 @@ class GatewaySlot:
     spawned: int = 0
     served: bool = False
     wanted: bool = True
+    kind: str = "http"
+
+    @property
+    def name(self) -> str:
+        """What its processes are called in titles and in the log."""
+        return f"uWSGI {self.kind} {self.number}"
 
     @property
     def staying(self) -> list[GatewayProcess]:
@@ -74,8 +80,11 @@ class GatewaySlot:
 
 def slots_of(settings: Settings) -> list[GatewaySlot]:
     """A row for each gateway of the settings."""
-    gateway = settings.gateway
-    return [GatewaySlot(number) for number in range(1, gateway.http_processes + 1)] if gateway.listen else []
+    return [
+        GatewaySlot(number, kind=router.kind)
+        for router in settings.routers
+        for number in range(1, router.processes + 1)
+    ]
 
 
 # --- over a re-execution of the master --------------------------------------------------------------------------------
@@ -85,6 +94,7 @@ def to_rows(slots: Iterable[GatewaySlot]) -> list[dict[str, Any]]:
     """Plain values that `adopt_gateways` understands."""
     return [
         {
+            "kind": slot.kind,
             "number": slot.number,
             **{name: getattr(slot, name) for name in KEPT},
             "processes": [{name: getattr(each, name) for name in KEPT_OF_PROCESS} for each in slot.processes],
@@ -96,13 +106,13 @@ def to_rows(slots: Iterable[GatewaySlot]) -> list[dict[str, Any]]:
 def adopt_gateways(slots: list[GatewaySlot], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the former image's rows into the present ones; numbers that there are no more are added as unwanted."""
     for row in rows:
-        slot = next((slot for slot in slots if slot.number == row["number"]), None)
+        slot = next((slot for slot in slots if (slot.kind, slot.number) == (row["kind"], row["number"])), None)
         # Its pipe is gone with the former image: one that was on its way in has arrived since, or its end is seen.
         processes = [GatewayProcess(**{**each, "ready": True}) for each in row["processes"]]
         if slot is None:
             if not processes:
                 continue
-            slot = GatewaySlot(row["number"], wanted=False)
+            slot = GatewaySlot(row["number"], wanted=False, kind=row["kind"])
             slots.append(slot)
         slot.processes = processes
         for name in KEPT:

@@ -25,7 +25,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uwsgi_deploy import __version__
 from uwsgi_deploy.config.settings import Settings
@@ -35,6 +35,9 @@ from uwsgi_deploy.net.listener import Listener
 from uwsgi_deploy.process.age import age
 from uwsgi_deploy.reports.place import place_of
 from uwsgi_deploy.shared.scoreboard import Field, Scoreboard
+
+if TYPE_CHECKING:
+    from uwsgi_deploy.master.gateways import GatewayProcess, GatewaySlot
 
 # struct tcp_info of a listening socket: tcpi_unacked is the length of the queue, tcpi_sacked its limit.
 _TCP_INFO = struct.Struct("24xII")
@@ -61,12 +64,18 @@ def status(settings: Settings, fleet: Fleet, scoreboard: Scoreboard, listeners: 
         "last_reload": _last_reload(fleet),
         "workers": [_worker(worker, fleet, scoreboard) for worker in fleet.workers()],
         "templates": [_template(template) for template in fleet.templates],
-        "routers": [
-            {"id": slot.number, "pid": each.pid, "state": each.state, "rss": resident_bytes(each.pid)}
-            for slot in fleet.gateways
-            for each in slot.processes
-        ],
+        "routers": [_router(slot, each) for slot in fleet.gateways for each in slot.processes],
         "listeners": [_listener(listener) for listener in listeners],
+    }
+
+
+def _router(slot: GatewaySlot, process: GatewayProcess) -> dict[str, Any]:
+    return {
+        "id": slot.number,
+        "pid": process.pid,
+        "state": process.state,
+        "rss": resident_bytes(process.pid),
+        "kind": slot.kind,
     }
 
 

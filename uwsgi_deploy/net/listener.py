@@ -52,7 +52,7 @@ class Listener:
     key: the address as it was asked for, files with their directory; by it a reloaded server knows its sockets again.
     adopted: whether it came so from the server's former image. tls: certificates, where it speaks TLS.
     https_port: where its clients are sent to HTTPS at this port ("": the usual one); None where they are not.
-    routed: whether its clients are those of the http router, and no worker hears of it.
+    routed: whose clients connect here (`http`, `fastrouter`, `rawrouter`), and no worker hears of it; or empty.
     """
 
     socket: socket.socket
@@ -66,7 +66,7 @@ class Listener:
     adopted: bool = False
     tls: Tls | None = None
     https_port: str | None = None
-    routed: bool = False
+    routed: str = ""
 
     @property
     def path(self) -> str:
@@ -93,7 +93,7 @@ class Listener:
         """The start-up line about this socket, in uWSGI's words."""
         if self.routed:
             auto = " (port auto-assigned)" if self.auto_port else ""
-            return f"uWSGI http bound on {self.name}{auto} fd {self.socket.fileno()}"
+            return f"uWSGI {self.routed} bound on {self.name}{auto} fd {self.socket.fileno()}"
         if self.inherited or self.adopted:
             kind = "UNIX" if self.is_unix else "INET"
             return f"uwsgi socket {self.index} inherited {kind} address {self.name} fd {self.socket.fileno()}"
@@ -116,36 +116,35 @@ def bind_listeners(
     warn: Warn = _discard,
     activated: Sequence[ActivatedSocket] = (),
     former: Sequence[Listener] = (),
-    routed: Sequence[str] = (),
+    routed: Sequence[tuple[str, Protocol, str]] = (),
 ) -> tuple[Listener, ...]:
     """Open every socket of the settings, non-blocking and closed on exec; BindError or ConfigError if one fails.
 
-    routed: addresses of the http router, which follow after the workers'.
+    routed: of each address of a router its kind and what is spoken there, which follow after the workers'.
     owner: (uid, gid) that Unix sockets are given to (-1 leaves one as it is); None leaves them to the creator.
     activated: sockets that the service manager opened, which take the place of addresses that mean them.
     former: sockets of the server's former image; those that are still wanted are taken from there.
     """
     addresses = [
-        (address, protocol, text, is_routed)
-        for is_routed, all_wanted in ((False, _wanted(settings)), (True, _routed(settings, routed)))
-        for wanted, protocol, text in all_wanted
+        (address, protocol, text, router)
+        for wanted, protocol, text, router in (*_wanted(settings), *_routed(settings, routed))
         for address in activation.resolve(wanted, activated)
     ]
     backlog = listen_backlog(settings.listen, warn)
     listeners: list[Listener] = []
     available = list(former)
     try:
-        for address, protocol, text, is_routed in addresses:
+        for address, protocol, text, router in addresses:
             key = key_of(address, text)
             known = next((one for one in available if (one.key, one.protocol) == (key, protocol)), None)
             if known is not None:
                 available.remove(known)
-                listener = replace(known, index=len(listeners), adopted=True, routed=is_routed, https_port=None)
+                listener = replace(known, index=len(listeners), adopted=True, routed=router, https_port=None)
                 _update_mode(listener, settings)
             else:
                 opened = _open(address, settings, owner, warn)
                 adopted = _adopt(opened, address, protocol, text=text, index=len(listeners))
-                listener = replace(adopted, routed=is_routed)
+                listener = replace(adopted, routed=router)
             listeners.append(listener)
             _listen(listener, settings, backlog)
     except BaseException:
@@ -173,21 +172,23 @@ def _update_mode(listener: Listener, settings: SocketSettings) -> None:
         raise BindError(listener.name, f"its mode cannot be set: {error.strerror}") from None
 
 
-def check_addresses(settings: SocketSettings, routed: Sequence[str] = ()) -> None:
+def check_addresses(settings: SocketSettings, routed: Sequence[tuple[str, Protocol, str]] = ()) -> None:
     """ConfigError for an address that is none, before anything is opened."""
     for _ in (*_wanted(settings), *_routed(settings, routed)):
         continue
 
 
-def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str]]:
+def _wanted(settings: SocketSettings) -> Iterator[tuple[Address, Protocol, str, str]]:
     for name, addresses in settings.addresses.items():
         for text in addresses:
-            yield _address(text, name, settings), settings.spoken(name), text
+            yield _address(text, name, settings), settings.spoken(name), text, ""
 
 
-def _routed(settings: SocketSettings, addresses: Iterable[str]) -> Iterator[tuple[Address, Protocol, str]]:
-    for text in addresses:
-        yield _address(text, "http", settings), Protocol.HTTP, text
+def _routed(
+    settings: SocketSettings, routers: Iterable[tuple[str, Protocol, str]]
+) -> Iterator[tuple[Address, Protocol, str, str]]:
+    for kind, protocol, text in routers:
+        yield _address(text, kind, settings), protocol, text, kind
 
 
 def _address(text: str, name: str, settings: SocketSettings) -> Address:
@@ -320,7 +321,7 @@ def _listen(listener: Listener, settings: SocketSettings, backlog: int) -> None:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if settings.so_keepalive:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if settings.defer_accept:
+        if settings.defer_accept and listener.protocol is not Protocol.RAW:  # there the server may speak first
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_ACCEPT)
         if settings.tcp_fast_open:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, settings.tcp_fast_open)

@@ -14,7 +14,7 @@ from uwsgi_deploy.protocol.http1 import body_length, wants_upgrade
 from uwsgi_deploy.protocol.memo import Memo
 from uwsgi_deploy.protocol.messages import UPGRADE, Environ, Facts, RequestHead
 
-_HEADER_SIZE = 4
+HEADER_SIZE = 4
 # The beginning of the name of a client's header field.
 _FIELD = b"HTTP_"
 _WSGI = 0
@@ -138,9 +138,9 @@ class UwsgiCodec:
 
     def decode(self, data: bytes) -> RequestHead | None:
         """See `Codec.decode`."""
-        if len(data) < _HEADER_SIZE:
+        if len(data) < HEADER_SIZE:
             return None
-        end = _HEADER_SIZE + (data[1] | data[2] << 8)
+        end = HEADER_SIZE + (data[1] | data[2] << 8)
         if len(data) < end:
             self._check(data)
             return None
@@ -151,7 +151,7 @@ class UwsgiCodec:
         """Refuse what is no request, or too large a one, as soon as its header is there."""
         modifier1, size = data[0], data[1] | data[2] << 8
         if modifier1 not in (_WSGI, _WSGI_CUT_SCRIPT_NAME):
-            raise _no_request(data)
+            raise no_request(data)
         if size > self.max_head:
             raise ProtocolError(431, f"a uwsgi packet of {size} bytes, larger than {self.max_head} (buffer-size)")
         if not size:
@@ -159,12 +159,12 @@ class UwsgiCodec:
 
     def _read(self, packet: bytes) -> Packet:
         self._check(packet)
-        variables = self._variables(packet[_HEADER_SIZE:])
+        variables = self._variables(packet[HEADER_SIZE:])
         environ = {**self.base, **variables}
         if packet[0] == _WSGI_CUT_SCRIPT_NAME:
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(environ["SCRIPT_NAME"])
         environ["wsgi.url_scheme"] = scheme_of(environ)
-        return Packet(environ, _body(environ), _facts(len(variables), len(packet) - _HEADER_SIZE))
+        return Packet(environ, _body(environ), _facts(len(variables), len(packet) - HEADER_SIZE))
 
     def _variables(self, block: bytes) -> dict[str, str]:
         cut = block.find(_FIELD) - 2
@@ -263,7 +263,7 @@ def _facts(variables: int, size: int) -> Facts:
     return Facts(expects_continue=False, chunking=False, is_http=False, variables=variables, size=size)
 
 
-def _no_request(data: bytes) -> Aside | ProtocolError:
+def no_request(data: bytes) -> Aside | ProtocolError:
     """What to do about a packet that is not for the application."""
     modifier = data[0]
     if data[:4].rstrip().isalpha():
@@ -271,6 +271,11 @@ def _no_request(data: bytes) -> Aside | ProtocolError:
     if modifier == _PING:
         return Aside(_PONG, b"", goes_on=False)
     return modifier_error(modifier)
+
+
+def asks_application(modifier: int) -> bool:
+    """Whether a packet with this modifier1 is a request to an application, in whatever language."""
+    return modifier in (_WSGI, _WSGI_CUT_SCRIPT_NAME) or modifier in _LANGUAGES
 
 
 def modifier_error(modifier: int) -> ProtocolError:

@@ -243,7 +243,7 @@ def test_print_is_a_line_of_the_log(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------- options of uWSGI's
 
 
-@pytest.mark.parametrize("name", ["mule-harakiri", "fastrouter", "stats", "file-serve-mode", "reaper", "ugreen"])
+@pytest.mark.parametrize("name", ["mule-harakiri", "sslrouter", "stats", "file-serve-mode", "reaper", "ugreen"])
 def test_options_that_are_not_here_yet(tmp_path: Path, name: str) -> None:
     sentence = f"'{name}' is an option of uWSGI that this version does not have yet"
     (warning,) = from_ini(tmp_path, f"{name} = 30\n").warnings

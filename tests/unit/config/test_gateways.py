@@ -19,7 +19,9 @@ def test_names_of_uwsgi() -> None:
     gateway = configure(*options).settings.gateway
     assert (gateway.http, gateway.http_processes, gateway.http_stats) == ((":80",), 2, "x.sock")
     assert gateway.http_keepalive == 30.0
-    assert gateway.addresses == (":80", "x.sock")
+    plan = gateway.plan
+    assert plan is not None
+    assert [text for _, _, text in plan.addresses] == [":80", "x.sock"]
     bare = configure(*HTTP, "--http-keepalive", "--http-manage-expect").settings.gateway
     assert (bare.http_keepalive, bare.http_manage_expect) == (1.0, 1)
 
@@ -83,7 +85,7 @@ def test_a_router_needs_a_master() -> None:
     """As several workers do; a router alone may be told to do without."""
     configuration = configure(*HTTP, "--no-master")
     assert configuration.settings.workers.master
-    assert configuration.warnings == ("command line: the http router needs a master; it is switched on",)
+    assert configuration.warnings == ("command line: 'http' needs a master; it is switched on",)
     assert not configure(*HTTP, *TO, "--no-master", "--force-gateway").settings.workers.master
 
 

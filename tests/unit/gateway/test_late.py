@@ -12,6 +12,7 @@ from uwsgi_deploy.gateway.late import needed
 EVERYTHING = (
     *("--http", ":1", "--http-stats", ":2", "--http-auto-gzip", "--http-stud-prefix", "10.0.0.1"),
     *("--http-enable-proxy-protocol", "--trusted-proxies", "10.0.0.1", "--https", ":3,a.crt,a.key"),
+    *("--rawrouter", ":4", "--rawrouter-to", "10.0.0.2:5"),
 )
 
 

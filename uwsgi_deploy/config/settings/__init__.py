@@ -8,7 +8,7 @@ from uwsgi_deploy.config.settings.application import ApplicationSettings
 from uwsgi_deploy.config.settings.cheaper import CheaperSettings
 from uwsgi_deploy.config.settings.control import ControlSettings
 from uwsgi_deploy.config.settings.daemons import DaemonSettings
-from uwsgi_deploy.config.settings.gateway import GatewaySettings
+from uwsgi_deploy.config.settings.gateway import GatewaySettings, RouterPlan
 from uwsgi_deploy.config.settings.gevent import GeventSettings
 from uwsgi_deploy.config.settings.harakiri import HarakiriSettings
 from uwsgi_deploy.config.settings.hooks import HookSettings
@@ -20,6 +20,7 @@ from uwsgi_deploy.config.settings.proxies import ProxySettings
 from uwsgi_deploy.config.settings.recycling import RecyclingSettings
 from uwsgi_deploy.config.settings.reload import ReloadSettings
 from uwsgi_deploy.config.settings.reports import ReportSettings
+from uwsgi_deploy.config.settings.routers import FastrouterSettings, RawrouterSettings
 from uwsgi_deploy.config.settings.routing import RoutingSettings
 from uwsgi_deploy.config.settings.sockets import SocketSettings
 from uwsgi_deploy.config.settings.static import StaticSettings
@@ -41,6 +42,8 @@ class Settings:
     gevent: GeventSettings = field(default_factory=GeventSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    fastrouter: FastrouterSettings = field(default_factory=FastrouterSettings)
+    rawrouter: RawrouterSettings = field(default_factory=RawrouterSettings)
     proxies: ProxySettings = field(default_factory=ProxySettings)
     packets: PacketSettings = field(default_factory=PacketSettings)
     logs: LogSettings = field(default_factory=LogSettings)
@@ -68,8 +71,20 @@ class Settings:
 
     @property
     def has_workers(self) -> bool:
-        """Whether there is anything for workers to serve: not so for an http router whose servers are elsewhere."""
-        return not self.gateway.is_alone or any(self.sockets.addresses.values())
+        """Whether there is anything for workers to serve: not so for routers only, whose servers are elsewhere."""
+        routers = self.routers
+        return not routers or not all(router.is_alone for router in routers) or any(self.sockets.addresses.values())
+
+    @property
+    def routers(self) -> tuple[RouterPlan, ...]:
+        """The routers that are configured."""
+        plans = (self.gateway.plan, self.fastrouter.plan, self.rawrouter.plan)
+        return tuple(plan for plan in plans if plan is not None)
+
+    @property
+    def router_addresses(self) -> tuple[tuple[str, Protocol, str], ...]:
+        """Where routers accept: kind, what is spoken there, address."""
+        return tuple(wanted for router in self.routers for wanted in router.addresses)
 
     @property
     def listening(self) -> tuple[tuple[str, str, Protocol], ...]:
@@ -95,6 +110,7 @@ __all__ = [
     "CheaperSettings",
     "ControlSettings",
     "DaemonSettings",
+    "FastrouterSettings",
     "GatewaySettings",
     "GeventSettings",
     "HarakiriSettings",
@@ -104,9 +120,11 @@ __all__ = [
     "LogSettings",
     "PacketSettings",
     "ProxySettings",
+    "RawrouterSettings",
     "RecyclingSettings",
     "ReloadSettings",
     "ReportSettings",
+    "RouterPlan",
     "RoutingSettings",
     "Settings",
     "SocketSettings",

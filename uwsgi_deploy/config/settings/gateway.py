@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from uwsgi_deploy.config.option import option
-from uwsgi_deploy.types import Bytes, Seconds
+from uwsgi_deploy.types import Bytes, Protocol, Seconds
+
+# What the clients of a router speak.
+_SPOKEN = {"http": Protocol.HTTP, "fastrouter": Protocol.UWSGI, "rawrouter": Protocol.RAW}
+
+
+class RouterPlan(NamedTuple):
+    """What the master has to know of a router. kind: `http`, `fastrouter` or `rawrouter`. stats: an address, or empty.
+    harakiri: seconds. is_alone: whether its servers are named, rather than workers of this server."""
+
+    kind: str
+    listen: tuple[str, ...]
+    stats: str
+    processes: int
+    harakiri: float
+    is_alone: bool = True
+
+    @property
+    def addresses(self) -> tuple[tuple[str, Protocol, str], ...]:
+        """Where its processes accept: kind, what is spoken there, and the address; last who asks for its state."""
+        wanted = [(self.kind, _SPOKEN[self.kind], text) for text in self.listen]
+        return (*wanted, (self.kind, Protocol.RAW, self.stats)) if self.stats else tuple(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +146,19 @@ class GatewaySettings:
         return tuple(text for _, text in self.listening)
 
     @property
-    def addresses(self) -> tuple[str, ...]:
-        """Where the router's processes listen, for its clients and (last) for whoever asks for its state."""
+    def plan(self) -> RouterPlan | None:
+        """What the master has to know of it, if it is configured."""
         listen = self.listen
-        return (*listen, *((self.http_stats,) if self.http_stats else ())) if listen else ()
+        if not listen:
+            return None
+        return RouterPlan(
+            "http", listen, self.http_stats, self.http_processes, self.http_harakiri, is_alone=self.has_servers
+        )
 
     @property
     def has_servers(self) -> bool:
         """Whether the router forwards to servers that are named, rather than to workers of its own."""
         return bool(self.http_to or self.http_use_base or self.http_use_pattern)
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether there is a router whose servers are elsewhere."""
-        return bool(self.listen) and self.has_servers
 
 
 def _named(text: str, wanted: str) -> str:

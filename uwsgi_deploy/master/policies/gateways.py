@@ -59,7 +59,7 @@ def _keep(fleet: Fleet, slot: GatewaySlot, now: float) -> Iterator[Action]:
             if fresh[-1].ready:
                 yield TellGateway(process.pid, signal.SIGHUP, mercy_of(fleet))
     elif (old or _may_start(fleet)) and slot.not_before <= now:
-        yield StartGateway(slot.number)
+        yield StartGateway(slot.number, slot.kind)
     elif slot.not_before > now:
         yield WakeAt(slot.not_before)
 
