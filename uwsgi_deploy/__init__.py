@@ -7,6 +7,7 @@ because frameworks import this package in commands that never serve.
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 from uwsgi_deploy.errors import AppLoadError, BindError, ConfigError, HarakiriTimeout, ServerError
@@ -122,11 +123,14 @@ def settings_from(**options: object) -> Settings:
     """Settings from options under their names in files, with `_` for `-`: `settings_from(http_socket=":8000")`.
 
     Values are what an ini file would say, or Python's own: numbers, booleans, paths, lists for repeatable options.
-    Neither the environment nor the platform is looked at. Raises ConfigError.
+    Neither the environment nor the platform is looked at. Raises ConfigError; what has no effect is a UserWarning.
     """
     from uwsgi_deploy.config.build import build
     from uwsgi_deploy.config.gather import Sources
     from uwsgi_deploy.config.sources.framework import framework_options, pairs_of
 
     origin = "settings_from()"
-    return build(Sources(framework=framework_options(pairs_of(options, origin=origin), origin=origin))).settings
+    configuration = build(Sources(framework=framework_options(pairs_of(options, origin=origin), origin=origin)))
+    for sentence in configuration.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    return configuration.settings

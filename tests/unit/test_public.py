@@ -65,3 +65,8 @@ def test_mistakes_are_sentences(options: dict[str, object], message: str) -> Non
 def test_run_needs_an_address() -> None:
     with pytest.raises(ConfigError, match="the -s/--socket option is missing"):
         uwsgi_deploy.run(Settings())
+
+
+def test_what_has_no_effect_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="'manage-script-name' has no effect without 'mount'"):
+        settings_from(http_socket=":8000", manage_script_name=True)

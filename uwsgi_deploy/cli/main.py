@@ -144,8 +144,11 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     origin = origin_of_this_process(*(() if handover is None else (handover.launcher, handover.undo)))
     if any(option.name == "ini" and option.value == "-" for option in command_line):
         origin = None  # standard input cannot be read again
-    replace_by_server(configuration.settings, notices, origin)
-    return run(configuration.settings, notices=notices)
+    try:
+        replace_by_server(configuration.settings, notices, origin)
+        return run(configuration.settings, notices=notices)
+    except ConfigError as error:
+        raise configuration.located(error) from None
 
 
 def _report(error: ServerError) -> int:

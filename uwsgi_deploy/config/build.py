@@ -70,6 +70,17 @@ class Configuration:
     warnings: tuple[str, ...] = ()
     show: bool = False
 
+    def located(self, error: ConfigError) -> ConfigError:
+        """The error with the place of its option, where all it names is the option."""
+        place = self.origins.get(error.origin)
+        if place is None:
+            return error
+        named = error.message if error.message.startswith(f"'{error.origin}'") else f"'{error.origin}': {error.message}"
+        found = ConfigError(place, named, hint=error.hint)
+        for note in getattr(error, "__notes__", ()):
+            found.add_note(note)
+        return found
+
 
 def build(sources: Sources) -> Configuration:
     """Read, resolve, convert and check. Raises ConfigError, with the warnings so far as its notes."""

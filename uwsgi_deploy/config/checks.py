@@ -56,6 +56,7 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_proxies(settings, origins, warn)
     settings = _check_packets(settings, origins, warn)
     _check_system(settings, origins, warn)
+    _check_tls(settings, origins, warn)
     if settings.gateway != GatewaySettings():
         import_module(_GATEWAYS).check_gateways(settings, origins, warn)
     if settings.routers or (settings.fastrouter, settings.rawrouter) != (FastrouterSettings(), RawrouterSettings()):
@@ -68,7 +69,6 @@ def check(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], 
     _check_daemons(settings, origins)
     _check_static(settings, origins, warn)
     _check_routes(settings, warn)
-    _check_tls(settings, origins, warn)
     if workers.processes > 1 and not workers.master:
         warn(f"{origins['master']}: several processes need a master; it is switched on")
         return replace(settings, workers=replace(workers, master=True))
@@ -345,6 +345,8 @@ def _check_proxies(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def _check_packets(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     packets, application = settings.packets, settings.application
+    if "protocol" in origins and not settings.sockets.socket:
+        warn(f"{origins['protocol']}: 'protocol' has no effect without 'socket': other options name what they speak")
     where, loads = origins.get("uwsgi-allow-from", BUILT_IN), origins.get("dynamic-apps", BUILT_IN)
     trusted = None
     if packets.uwsgi_allow_from:

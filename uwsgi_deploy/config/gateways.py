@@ -50,6 +50,11 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
                 more = f": {instead}" if instead else ""
                 warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router{more}")
         return
+    if gateway.http_to_https and not settings.speaks_tls:
+        warn(
+            f"{origins.get('http-to-https', BUILT_IN)}: 'http-to-https' leads to port 443, where somebody else has to be: "
+            "there is no https, and no https-socket"
+        )
     if not 1 <= gateway.http_processes <= MOST_PROCESSES:
         raise refuse("http-processes", f"must be from 1 to {MOST_PROCESSES}, not {gateway.http_processes}")
     for option, number in (("http-modifier1", gateway.http_modifier1), ("http-modifier2", gateway.http_modifier2)):

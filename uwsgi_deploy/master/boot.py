@@ -103,8 +103,12 @@ def run_server(
 
 def check_start(configuration_settings: Settings) -> None:
     """ServerError for whatever can be known to be wrong without opening anything; for a process that ends then."""
-    settings = check(configuration_settings, ORIGINS, lambda _notice: None)
+    settings = check(configuration_settings, ORIGINS, _keep_quiet)
     identity.assume(_check(settings, again=True))
+
+
+def _keep_quiet(_warning: str) -> None:
+    """In the place of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,9 @@ class Start:
 
 def _start(configuration_settings: Settings, notices: Sequence[str], start: Start) -> int:
     lines = list(notices)
-    settings = check(configuration_settings, ORIGINS, lines.append)
+    # Whoever read these settings from somewhere has said it already, with the options' places.
+    is_told = bool(configuration_settings.as_written)
+    settings = check(configuration_settings, ORIGINS, _keep_quiet if is_told else lines.append)
     if start.again and not settings.workers.master:
         lines.append("master = false: a running master stays until the server is stopped")
         settings = replace(settings, workers=replace(settings.workers, master=True))

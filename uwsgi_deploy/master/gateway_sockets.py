@@ -147,7 +147,10 @@ def check_gateways(settings: Settings) -> None:
 def _check_identity(settings: Settings) -> None:
     who = identity_of_gateways(settings)
     if os.geteuid() != 0:
-        identity.assume(who)  # changes nothing: it is right, or refused
+        try:
+            identity.assume(who)  # changes nothing: it is right, or refused
+        except ConfigError as error:
+            raise ConfigError(f"http-{error.origin}", error.message, hint=error.hint) from None
     elif settings.identity.uid and not identity.is_postponed(settings.identity):
         option = "http-uid" if settings.gateway.http_uid else "http-gid"
         raise ConfigError(option, "a master that became 'uid' cannot", hint="add master-as-root = true")

@@ -22,6 +22,8 @@ _INHERITED = re.compile(r"fd://(?:(\d{1,9})|([^/\s]+))\Z")
 _SHARED = re.compile(r"=\d+\Z")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([^:]*))?\Z")
 _HOST = re.compile(r"[A-Za-z0-9._-]*\Z")
+# Nobody calls a Unix socket so: it would be made, and no client would find the server.
+_HOST_ALONE = re.compile(r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3})\Z")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\Z")
 
 
@@ -121,6 +123,8 @@ def _port(port: str, text: str, origin: str) -> int:
 def _unix_or_port(text: str, origin: str) -> UnixAddress:
     if text.isascii() and text.isdigit():
         raise ConfigError(origin, f"{text!r} is neither a path nor host:port", hint=f"did you mean :{text}?")
+    if _HOST_ALONE.match(text):
+        raise ConfigError(origin, f"{text!r} has no port", hint=f"write {text}:8000, or ./{text} for a Unix socket")
     return _unix(text, origin, abstract=False)
 
 

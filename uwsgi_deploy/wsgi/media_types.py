@@ -27,7 +27,8 @@ def types_by_suffix(files: Iterable[str], *, log: Callable[[str], None]) -> dict
             known.read(name)
         except (OSError, ValueError) as error:
             if given:
-                log(f"*** WARNING: mime-file {name} cannot be read: {error} ***")
+                reason = getattr(error, "strerror", None) or error
+                log(f"*** WARNING: mime-file: {name} cannot be read: {reason} ***")
     return {**known.types_map[False], **_PACKED, **known.types_map[True]}
 
 

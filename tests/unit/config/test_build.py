@@ -396,3 +396,14 @@ def test_no_control_socket_in_any_words(tmp_path: Path, word: str) -> None:
     """And without a master only that can be asked for."""
     assert from_ini(tmp_path, f"master = false\ncontrol-socket = {word}\n").settings.control.control_socket == "off"
     assert "'control-socket' needs a master" in refusal_of_ini(tmp_path, "master = false\ncontrol-socket = a.sock\n")
+
+
+def test_a_mistake_that_is_found_late_has_its_place(tmp_path: Path) -> None:
+    """What only the server's start can know names its option; the configuration knows where that was written."""
+    configuration = from_ini(tmp_path, "processes = 2\nhttp-socket = :8000\n")
+    late = ConfigError("http-socket", "port 99999 is above 65535", hint="choose another")
+    assert str(configuration.located(late)) == "app.ini:3: 'http-socket': port 99999 is above 65535 (choose another)"
+    named = ConfigError("http-socket", "'http-socket' is wrong")
+    assert str(configuration.located(named)) == "app.ini:3: 'http-socket' is wrong"
+    elsewhere = ConfigError("chroot", "only root may")
+    assert configuration.located(elsewhere) is elsewhere

@@ -9,6 +9,7 @@ from uwsgi_deploy.config.checks import require_socket
 from uwsgi_deploy.config.gateways import INSTEAD
 from uwsgi_deploy.config.platform import platform_options
 from uwsgi_deploy.config.schema import BY_NAME
+from uwsgi_deploy.errors import ConfigError
 
 HTTP = ("--http", ":8000")
 TO = ("--http-to", "10.0.0.1:3031")
@@ -79,6 +80,20 @@ def test_what_has_no_effect_is_said() -> None:
     assert "'module' is not loaded" in unused
     (useless,) = configure(*HTTP, *TO, "--force-gateway").warnings
     assert "'force-gateway' has no effect with a master" in useless
+
+
+def test_a_way_to_https_that_somebody_else_has_to_speak_is_said() -> None:
+    """Nobody answers at port 443 unless a balancer does."""
+    (warning,) = configure("--http-to-https=:80", "--module=x").warnings
+    assert warning.startswith("command line: 'http-to-https' leads to port 443")
+    assert not configure("--http-to-https=:80", "--https=:443,cert.pem,key.pem", "--module=x").warnings
+
+
+def test_https2_that_cannot_be_read_is_one_mistake() -> None:
+    """Without an address it is no router yet, which is not what is wrong."""
+    with pytest.raises(ConfigError, match=r"'https2' has no address") as refused:
+        configure("--https2=cert=cert.pem,key=key.pem")
+    assert not getattr(refused.value, "__notes__", ())
 
 
 def test_a_router_needs_a_master() -> None:

@@ -79,3 +79,10 @@ def test_refused_in_files_too(tmp_path: object) -> None:
 )
 def test_modifiers_and_descriptors(option: str, effect: str) -> None:
     assert any(effect in warning for warning in configure("--http-socket=:1", option).warnings)
+
+
+def test_a_protocol_of_no_socket_is_said() -> None:
+    """It is about `socket` only: http-socket and the others say what they speak."""
+    (warning,) = configure("--protocol=fastcgi", "--http-socket=:8000").warnings
+    assert warning.startswith("command line: 'protocol' has no effect without 'socket'")
+    assert not configure("--protocol=fastcgi", "--socket=:8000").warnings
