@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 
 from uwsgi_deploy.config.settings import Settings
@@ -15,6 +16,7 @@ from uwsgi_deploy.net.meeting import Meet, meeting
 from uwsgi_deploy.protocol.messages import Codec, Environ, RequestHead
 
 _TLS = "uwsgi_deploy.net.tls"
+_AUTHORITY = re.compile(r"[A-Za-z]+://[^/?]*")
 _STUD, _FORWARDED = "uwsgi_deploy.protocol.stud", "uwsgi_deploy.protocol.forwarded"
 
 
@@ -106,7 +108,14 @@ class RedirectingCodec:
             host = name
         if self._port:
             host = f"{host}:{self._port}"
-        uri = "/" if environ["REQUEST_URI"] == "*" else environ["REQUEST_URI"]
-        target = uri if uri.startswith("/") else environ["PATH_INFO"]
-        reply = f"HTTP/1.1 301 Moved Permanently\r\nLocation: https://{host}{target}\r\n"
+        reply = f"HTTP/1.1 301 Moved Permanently\r\nLocation: https://{host}{_local_part(environ['REQUEST_URI'])}\r\n"
         raise Aside((reply + "Content-Length: 0\r\nConnection: close\r\n\r\n").encode("latin-1"), b"", goes_on=False)
+
+
+def _local_part(target: str) -> str:
+    """Path and query of a request target, as the client sent them: decoded, a path could hold a line end."""
+    if target.startswith("/"):
+        return target
+    # RFC 9112 §3.2.2, §3.2.4: a URL, or "*".
+    found = _AUTHORITY.sub("", target, count=1).removeprefix("*")
+    return found if found.startswith("/") else f"/{found}"
