@@ -50,7 +50,7 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
                 more = f": {instead}" if instead else ""
                 warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router{more}")
         return
-    if gateway.http_to_https and not settings.speaks_tls:
+    if gateway.http_to_https and not (gateway.secured or settings.sockets.https_socket):
         warn(
             f"{origins.get('http-to-https', BUILT_IN)}: 'http-to-https' leads to port 443, where somebody else has to be: "
             "there is no https, and no https-socket"
@@ -67,6 +67,7 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
         raise refuse("http-use-pattern", f"has one %s and no other %, not '{gateway.http_use_pattern}'")
     if gateway.http_use_pattern and "%s" not in gateway.http_use_pattern:
         raise refuse("http-use-pattern", "needs %s where the request's Host is to stand")
+    _compare_deadlines(settings, origins, warn)
     ways = [_name(way) for way in WAYS if getattr(gateway, way)]
     if len(ways) > 1:
         raise refuse(ways[1], f"and '{ways[0]}' contradict each other", hint="a request has one way to a server")
@@ -80,6 +81,17 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
 
 def _name(field: str) -> str:
     return field.replace("_", "-")
+
+
+def _compare_deadlines(settings: Settings, origins: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Who allows requests more time than the router does may not know of it: it is uWSGI's usual surprise."""
+    longest, patience = settings.harakiri.harakiri, settings.gateway.http_timeout
+    if settings.gateway.has_servers or "harakiri" not in origins or "http-timeout" in origins or longest <= patience:
+        return
+    warn(
+        f"{origins['harakiri']}: 'harakiri' allows {longest:g} s, but the router answers 504 when nothing has come for "
+        f"{patience:g} s (set http-timeout = {longest:g} or more)"
+    )
 
 
 def _check_own_socket(

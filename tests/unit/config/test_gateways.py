@@ -82,6 +82,16 @@ def test_what_has_no_effect_is_said() -> None:
     assert "'force-gateway' has no effect with a master" in useless
 
 
+def test_a_router_that_is_less_patient_than_harakiri_is_said() -> None:
+    """Unless somebody has thought of it, or the requests are another server's."""
+    (warning,) = configure(*HTTP, "--harakiri=120").warnings
+    assert warning.startswith("command line: 'harakiri' allows 120 s, but the router answers 504")
+    assert "set http-timeout = 120" in warning
+    assert not configure(*HTTP, "--harakiri=120", "--http-timeout=30").warnings
+    assert not configure(*HTTP, "--harakiri=60").warnings
+    assert not configure(*HTTP, *TO, "--harakiri=120").warnings
+
+
 def test_a_way_to_https_that_somebody_else_has_to_speak_is_said() -> None:
     """Nobody answers at port 443 unless a balancer does."""
     (warning,) = configure("--http-to-https=:80", "--module=x").warnings
