@@ -29,6 +29,7 @@ from uwsgi_deploy.process import signals
 
 PROGRAM = "uwsgi-deploy"
 # What talks to running servers, imported when it is wanted: most command lines start one, or ask for help.
+ADDRESSES = "uwsgi_deploy.net.address"
 CERTIFICATES = "uwsgi_deploy.cli.certificates"
 STEERING = "uwsgi_deploy.cli.steering"
 CLIENT = "uwsgi_deploy.cli.curl"
@@ -139,16 +140,18 @@ def _serve(command_line: tuple[RawOption, ...]) -> int:
     has_file = settings.logs.logto or settings.system.daemonize or settings.system.daemonize2
     notices = configuration.warnings if has_file else ()
     require_socket(configuration.settings)
+    try:  # the server's process looks at them, too, but knows no places
+        for option, address, _ in settings.listening:
+            importlib.import_module(ADDRESSES).parse_address(address, option)
+    except ConfigError as error:
+        raise configuration.located(error) from None
     if settings.speaks_tls:
         importlib.import_module(CERTIFICATES).check_certificates(settings, configuration.origins)
     origin = origin_of_this_process(*(() if handover is None else (handover.launcher, handover.undo)))
     if any(option.name == "ini" and option.value == "-" for option in command_line):
         origin = None  # standard input cannot be read again
-    try:
-        replace_by_server(configuration.settings, notices, origin)
-        return run(configuration.settings, notices=notices)
-    except ConfigError as error:
-        raise configuration.located(error) from None
+    replace_by_server(configuration.settings, notices, origin)
+    return run(configuration.settings, notices=notices)
 
 
 def _report(error: ServerError) -> int:

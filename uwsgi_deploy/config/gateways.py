@@ -51,8 +51,9 @@ def check_gateways(settings: Settings, origins: Mapping[str, str], warn: Callabl
                 warn(f"{origins[name]}: '{name}' has no effect without 'http' or 'https', the http router{more}")
         return
     if gateway.http_to_https and not (gateway.secured or settings.sockets.https_socket):
+        where = origins.get("http-to-https", BUILT_IN)
         warn(
-            f"{origins.get('http-to-https', BUILT_IN)}: 'http-to-https' leads to port 443, where somebody else has to be: "
+            f"{where}: 'http-to-https' leads to port 443, where somebody else has to be: "
             "there is no https, and no https-socket"
         )
     if not 1 <= gateway.http_processes <= MOST_PROCESSES:
