@@ -103,12 +103,8 @@ def run_server(
 
 def check_start(configuration_settings: Settings) -> None:
     """ServerError for whatever can be known to be wrong without opening anything; for a process that ends then."""
-    settings = check(configuration_settings, ORIGINS, _keep_quiet)
+    settings = check(configuration_settings, ORIGINS, lambda _notice: None)
     identity.assume(_check(settings, again=True))
-
-
-def _keep_quiet(_warning: str) -> None:
-    """In the place of a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +135,8 @@ class Start:
 def _start(configuration_settings: Settings, notices: Sequence[str], start: Start) -> int:
     lines = list(notices)
     # Whoever read these settings from somewhere has said it already, with the options' places.
-    is_told = bool(configuration_settings.as_written)
-    settings = check(configuration_settings, ORIGINS, _keep_quiet if is_told else lines.append)
+    said = list[str]() if configuration_settings.as_written else lines
+    settings = check(configuration_settings, ORIGINS, said.append)
     if start.again and not settings.workers.master:
         lines.append("master = false: a running master stays until the server is stopped")
         settings = replace(settings, workers=replace(settings.workers, master=True))
@@ -312,11 +308,8 @@ def _check(settings: Settings, *, again: bool) -> Identity:
         raise ConfigError("chroot", "only root may change the root of the file system")
     if jail and not os.path.isdir(jail):
         raise ConfigError("chroot", f"there is no directory {os.path.abspath(jail)}")
-    start = (
-        os.path.join(os.path.abspath(jail), application.chdir.lstrip("/"))
-        if jail
-        else os.path.abspath(application.chdir)
-    )
+    chdir = application.chdir
+    start = os.path.join(os.path.abspath(jail), chdir.lstrip("/")) if jail else os.path.abspath(chdir)
     if not os.path.isdir(start):
         raise ConfigError("chdir", f"there is no directory {start}")
     home = os.path.abspath(settings.system.force_cwd)
