@@ -585,7 +585,7 @@ def test_application_that_ends_the_process(tmp_path: Path) -> None:
         (("--home", "/nonexistent"), "home: the virtual environment /nonexistent does not exist"),
         (("--uid", "no-such-user"), "uid: there is no user 'no-such-user'"),
         (("--chown-socket", "0:none"), "chown-socket: there is no group 'none'"),
-        (("--http-socket", ":http"), "http-socket: 'http' in ':http' is no port number"),
+        (("--http-socket", ":http"), "command line: 'http-socket': 'http' in ':http' is no port number"),
         (("--http-socket", "203.0.113.9:0"), "cannot listen on 203.0.113.9:0: no network interface"),
         (("--socket", "/nonexistent/x.sock"), "cannot listen on /nonexistent/x.sock: the directory /nonexistent does"),
         (("--socket", "file"), "cannot listen on file: the path exists and is no socket"),
