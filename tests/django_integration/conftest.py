@@ -71,8 +71,14 @@ def runuwsgi(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Started]:
 
 
 @pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """`manage.py runuwsgi ARGUMENTS` that fails: what it says, without argparse's usage."""
+
+    def become_the_server(*_command: object) -> None:
+        raise AssertionError("nothing was refused")
+
+    monkeypatch.setattr("os.execve", become_the_server)
+    monkeypatch.setattr("os.execv", become_the_server)
 
     def run(*arguments: str) -> str:
         """The last line of standard error."""

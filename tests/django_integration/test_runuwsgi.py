@@ -80,7 +80,7 @@ def test_missing_file(refused: Refused) -> None:
 
 def test_option_of_a_later_version(refused: Refused) -> None:
     """An option of uWSGI that is not here yet is no typing error."""
-    assert "'http' is an option of uWSGI" in refused("--http", ":8001")
+    assert "'mule' is an option of uWSGI" in refused("--mule")
 
 
 def test_handover(runuwsgi: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
