@@ -12,6 +12,7 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import set_blocking
 from select import EPOLLEXCLUSIVE, EPOLLIN, POLLIN, poll  # before gevent replaces them
 from typing import Any, NamedTuple, TypeAlias
 
@@ -159,8 +160,8 @@ class Acceptor:
 
     def _accept_all(self, now: float) -> None:
         for endpoint in list(self._endpoints.values()):
-            while not self.paused and self._accept_one(endpoint, now):
-                pass
+            if not self.paused:
+                self._take(endpoint, _EVERYBODY, now)
 
     def _close(self) -> None:
         for fd, endpoint in self._endpoints.items():
@@ -192,29 +193,34 @@ class Acceptor:
         if self._siblings is not None and room <= 0 and self._siblings.anyone_idle():
             os.eventfd_write(self._siblings.call_fd, 1)
             return
-        # accept(2) makes a socket before it finds out that nobody waits; to ask first costs a tenth of that.
-        anybody = self._lookouts[endpoint.socket.fileno()].poll
-        for number in range(max(room, self._at_once)):
-            if (number and not anybody(0)) or not self._accept_one(endpoint, now):
-                return
+        self._take(endpoint, room if room > self._at_once else self._at_once, now)
 
-    def _accept_one(self, endpoint: Endpoint, now: float) -> bool:
-        try:
-            # Not accept(): that makes a socket object, which costs more than all else here.
-            fd, address = endpoint.socket._accept()  # type: ignore[attr-defined]
-        except (BlockingIOError, ConnectionError):
-            return False
-        except OSError as error:
-            if error.errno in _OUT_OF_DESCRIPTORS:
-                self._pause(now)
-            return False  # or a connection that was already in trouble (accept(2)): the next round tries again
-        os.set_blocking(fd, False)
-        _, codec, kind, meet = endpoint
-        self._admit(fd, address, codec if meet is None else meet(codec, address), kind)
-        return True
+    def _take(self, endpoint: Endpoint, most: int, now: float) -> None:
+        """Accept who waits, `most` of them at most. Plain: all of it runs once per client."""
+        listener, codec, kind, meet = endpoint
+        # Not accept(): that makes a socket object, which costs more than all else here.
+        accept, admit = listener._accept, self._admit  # type: ignore[attr-defined]
+        anybody = self._lookouts[listener.fileno()].poll
+        while True:
+            try:
+                fd, address = accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    self._pause(now)
+                return  # or a connection that was already in trouble (accept(2)): the next round tries again
+            set_blocking(fd, False)
+            admit(fd, address, codec if meet is None else meet(codec, address), kind)
+            most -= 1
+            # accept(2) makes a socket before it finds out that nobody waits; to ask first costs a tenth of that.
+            if most <= 0 or not anybody(0):
+                return
 
     def _pause(self, now: float) -> None:
         """Leave new clients in the listen queue for a moment."""
+        if self.paused:
+            return  # another listener has found out in this round
         self._ignore()
         self._resume_at = now + _PAUSE
         self._shortage()

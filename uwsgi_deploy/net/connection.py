@@ -16,7 +16,7 @@ from enum import Enum
 from os import close  # before gevent replaces it, as the next two
 from select import POLLIN, POLLOUT
 from socket import SHUT_RD, SHUT_WR, SO_LINGER, SOL_SOCKET, socket
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from uwsgi_deploy.errors import Aside, ClientGone, ProtocolError
 from uwsgi_deploy.net.body import IncomingBody
@@ -46,6 +46,9 @@ class State(Enum):
     SENDING = "the reactor: the client, to take the rest of a response"
     LINGERING = "the reactor: the client, to stop sending"
     CLOSED = "nobody"
+
+
+_HEAD = State.HEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,11 @@ class FileSlice:
         if self.fd >= 0:
             close(self.fd)
             self.fd = -1
+
+
+Piece: TypeAlias = bytes | memoryview | FileSlice
+# The outbox of all connections of which the kernel has taken everything at once so far: most need no other.
+_NOTHING: Any = ()
 
 
 class Connection:
@@ -135,19 +143,21 @@ class Connection:
     # function (it does not bind, a method of other kinds does): one of Python's would cost each request a call.
     read: Callable[[int, int], bytes] = os.read
 
-    def __init__(self, fd: int, codec: Codec, address: Any, *, send_timeout: float, wait: Wait) -> None:
+    def __init__(self, fd: int, codec: Codec, address: Any, send_timeout: float, wait: Wait) -> None:
         self.fd = fd
         self.codec = codec
         # A Unix socket's peer has no address; an IPv4 client of a dual-stack socket is shown as IPv4.
-        self.remote_addr, self.remote_port = "", ""
-        if isinstance(address, tuple):
+        if type(address) is tuple:
             host = address[0]
             self.remote_addr = host[7:] if host.startswith("::ffff:") else host
             self.remote_port = str(address[1])
-        self.send_timeout, self.wait = send_timeout, wait
-        self.state = State.HEAD
+        else:
+            self.remote_addr = self.remote_port = ""
+        self.send_timeout = send_timeout
+        self.wait = wait
+        self.state = _HEAD
         self.inbox = b""
-        self.outbox: deque[bytes | memoryview | FileSlice] = deque()
+        self.outbox: deque[Piece] = _NOTHING
         self.deadline = self.body_since = 0.0
         self.readable = False
         self.registered = False
@@ -189,7 +199,7 @@ class Connection:
                 raise ClientGone(error.errno, error.strerror) from None
             if sent == len(data):
                 return
-            self.outbox.append(memoryview(data)[sent:])
+            self.leave(memoryview(data)[sent:])
         else:
             self.outbox.append(data)
 
@@ -210,15 +220,21 @@ class Connection:
             except OSError as error:
                 raise ClientGone(error.errno, error.strerror) from None
         if sent < len(head):
-            self.outbox.append(memoryview(head)[sent:])
+            self.leave(memoryview(head)[sent:])
             self.outbox.append(body)
         elif sent < len(head) + len(body):
-            self.outbox.append(memoryview(body)[sent - len(head) :])
+            self.leave(memoryview(body)[sent - len(head) :])
 
     def send_file(self, piece: FileSlice) -> None:
         """Send a part of a file, as `send`."""
-        self.outbox.append(piece)
+        self.leave(piece)
         self.send_more()
+
+    def leave(self, piece: Piece) -> None:
+        """Keep what the kernel is to take later, behind all that waits already."""
+        if self.outbox is _NOTHING:
+            self.outbox = deque()
+        self.outbox.append(piece)
 
     def send_more(self) -> bool:
         """Send what is left and the kernel takes, within a fair share; True when nothing is left. Raises ClientGone."""
@@ -368,7 +384,7 @@ class Connection:
         for piece in self.outbox:
             if isinstance(piece, FileSlice):
                 piece.close()
-        self.outbox.clear()
+        self.outbox = _NOTHING
         if self.incoming is not None:
             self.incoming.discard()
             self.incoming = None

@@ -161,7 +161,7 @@ class Reactor(Receiving):
     def admit(self, fd: int, address: Any, codec: Codec, kind: type[Connection] = Connection) -> None:
         """Take over a connection: a non-blocking descriptor, the peer's address, what it speaks."""
         limits = self._limits
-        connection = kind(fd, codec, address, send_timeout=limits.send_timeout, wait=self._wait)
+        connection = kind(fd, codec, address, limits.send_timeout, self._wait)
         connection.deadline = self.now + limits.header_timeout
         self.connections[fd] = connection
         # The kernel deferred the accept until there is something to read, or the client is quick: saves a round.
@@ -198,8 +198,16 @@ class Reactor(Receiving):
             self._register(connection)
             connection.state = SENDING
             self._return(connection)
-        else:
+        elif (
+            connection.keep_alive
+            or connection.readable
+            or connection.inbox
+            or connection.live_length
+            or connection.has_farewell
+        ):
             self._after_response(connection)
+        else:  # one request each, and all is said: what `_end` would find out
+            self._close(connection)
 
     def _after_response(self, connection: Connection) -> None:
         """Wait for the next request if there may be one; a client that closed its side may have sent it before."""

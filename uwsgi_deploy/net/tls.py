@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from uwsgi_deploy.errors import ClientGone, ProtocolError
 from uwsgi_deploy.native import allocate_lock
-from uwsgi_deploy.net.connection import IDLE_GRACE, Connection, FileSlice, State
+from uwsgi_deploy.net.connection import IDLE_GRACE, Connection, FileSlice, State, Wait
 from uwsgi_deploy.net.listener import Tls
 from uwsgi_deploy.net.tls_contexts import Contexts, reason_of
 from uwsgi_deploy.protocol.client_hello import server_name
@@ -58,8 +58,8 @@ class TlsConnection(Connection):
     contexts: ClassVar[Contexts]
     has_farewell = True
 
-    def __init__(self, fd: int, codec: Codec, address: Any, **options: Any) -> None:
-        super().__init__(fd, codec, address, **options)
+    def __init__(self, fd: int, codec: Codec, address: Any, send_timeout: float, wait: Wait) -> None:
+        super().__init__(fd, codec, address, send_timeout, wait)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session: ssl.SSLObject | None = None
         # Two threads may use the library at the same time: a core that reads a body, and the flusher.
@@ -257,7 +257,7 @@ class TlsConnection(Connection):
             self._send_later(Sealed(self, file=piece))
 
     def _send_later(self, piece: Sealed) -> None:
-        self.outbox.append(piece)
+        self.leave(piece)
         self.send_more()
 
     @property

@@ -138,13 +138,14 @@ class UwsgiCodec:
 
     def decode(self, data: bytes) -> RequestHead | None:
         """See `Codec.decode`."""
-        if len(data) < HEADER_SIZE:
+        size = len(data)
+        if size < HEADER_SIZE:
             return None
         end = HEADER_SIZE + (data[1] | data[2] << 8)
-        if len(data) < end:
+        if size < end:
             self._check(data)
             return None
-        environ, body, facts = self._packets[data[:end]]
+        environ, body, facts = self._packets[data if size == end else data[:end]]
         return environ.copy(), end, body, False, facts
 
     def _check(self, data: bytes) -> None:

@@ -57,7 +57,7 @@ uwsgi_deploy.worker.engines.threads:ThreadsEngine._settle_here
 uwsgi_deploy.worker.accounting:Accounting.core_runs_here uwsgi_deploy.shared.scoreboard:CoreRecords.set_thread
 uwsgi_deploy.worker.worker:Worker._finished uwsgi_deploy.net.reactor:Reactor.poll
 uwsgi_deploy.net.acceptor:Acceptor.has_deadline uwsgi_deploy.net.acceptor:Acceptor.on_event
-uwsgi_deploy.net.acceptor:Acceptor._accept uwsgi_deploy.net.acceptor:Acceptor._accept_one
+uwsgi_deploy.net.acceptor:Acceptor._accept uwsgi_deploy.net.acceptor:Acceptor._take
 uwsgi_deploy.net.reactor:Reactor.admit uwsgi_deploy.net.connection:Connection.__init__
 uwsgi_deploy.net.receiving:Receiving._read_head uwsgi_deploy.net.receiving:Receiving._head
 uwsgi_deploy.protocol.http1:Http1Codec.decode uwsgi_deploy.protocol.memo:Memo.__missing__

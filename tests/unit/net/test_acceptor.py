@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, cast
 
 import pytest
 
@@ -102,3 +105,37 @@ def test_last_call_takes_everybody(siblings: tuple[Sibling, Sibling, socket.sock
     with socket.create_connection(listener.getsockname()), socket.create_connection(listener.getsockname()):
         one.acceptor.leave(now=0.0, backlog=True)
         assert len(one.admitted) == 2
+
+
+def test_a_shortage_is_found_out_by_several_listeners_of_one_round() -> None:
+    """The first lets go of all of them; the next are not let go of again."""
+    shortages: list[int] = []
+    with select.epoll() as epoll, ExitStack() as opened:
+        listeners = [opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        endpoints = [Endpoint(cast(Any, WithoutDescriptors(one)), CODEC) for one in listeners]
+        acceptor = Acceptor(
+            epoll,
+            endpoints,
+            at_once=1,
+            siblings=None,
+            admit=lambda *_client: pytest.fail("nobody can be accepted"),
+            shortage=lambda: shortages.append(1),
+        )
+        for listener in listeners:
+            acceptor.on_event(listener.fileno(), now=0.0, room=1)
+        assert acceptor.paused
+        assert len(shortages) == 1
+        opened.enter_context(socket.create_connection(listeners[1].getsockname()))
+        assert epoll.poll(0) == []
+        acceptor.resume(1000.0)
+        assert [fd for fd, _ in epoll.poll(10)] == [listeners[1].fileno()]
+
+
+class WithoutDescriptors:
+    """A listener in a process that has no descriptor left."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.fileno = listener.fileno
+
+    def _accept(self) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -142,7 +142,7 @@ def test_a_response_that_is_given_back_has_its_deadline(reactor: Reactor) -> Non
         reactor.admit(theirs.detach(), "", Http1Codec({}, max_head=4096, max_line=1024, max_fields=100), Swept)
         connection = reactor.ready.popleft()
         assert isinstance(connection, Swept)
-        connection.outbox.append(b"rest")
+        connection.leave(b"rest")
         connection.sweep = lambda: sweep(reactor, 0)
         reactor.now += 1000
         reactor.release(connection)
