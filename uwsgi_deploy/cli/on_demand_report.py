@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from uwsgi_deploy.cli.status_report import aligned, duration, printable
-from uwsgi_deploy.master.on_demand import OWN_THREAD
+from uwsgi_deploy.shared.stack_text import OWN_THREAD
 
 Data = Mapping[str, Any]
 

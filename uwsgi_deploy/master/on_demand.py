@@ -31,7 +31,7 @@ from uwsgi_deploy.master.resources import Resources
 from uwsgi_deploy.shared import stack_text
 from uwsgi_deploy.shared.scoreboard import Scoreboard
 from uwsgi_deploy.shared.stack_dump import StackChannel
-from uwsgi_deploy.shared.stack_text import FoundStack
+from uwsgi_deploy.shared.stack_text import OWN_THREAD, FoundStack
 
 # How long workers may take to show their stacks. One that hangs in the kernel, or has no processor, shows none.
 PATIENCE = 1.0
@@ -46,7 +46,6 @@ IN_KERNEL = "it did not show its stacks in time: it waits in the kernel ({place}
 NOT_IN_TIME = "it did not show its stacks in time: the machine is busy, or a C library blocks the signal"
 HUB_BLOCKED = "the hub is blocked by what its thread does; the other greenlets wait for it and cannot be shown"
 GONE = "it has ended"
-OWN_THREAD = "a thread of the server's own"
 _PACKAGE = f"{dirname(dirname(__file__))}/"
 
 

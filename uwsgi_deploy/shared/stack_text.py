@@ -16,6 +16,8 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+|\?\?\?) in (.*)$')
 MOST_FRAMES = 100
 MOST_TEXT = 256 << 10
 END_OF_GREENLETS = "End of greenlets"
+# What a stack is called that no request has.
+OWN_THREAD = "a thread of the server's own"
 
 # Where the server calls the application: all frames further out are the same in every worker.
 _ENTRANCE = ("/uwsgi_deploy/wsgi/lifecycle.py", "handle_request")
