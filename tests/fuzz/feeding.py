@@ -241,6 +241,10 @@ class Answers:
         """See `Feedable`."""
         return ("over",) if self._over else (self._relay is not None, bool(self._inbox))
 
+    def anew(self) -> Answers:
+        """See `Feedable`."""
+        return Answers()
+
     def _head(self, data: bytes) -> bytes:
         taken = take_head(data)
         if taken is None:
